@@ -1,0 +1,1 @@
+"""Parts of neural fields that know no MR words."""

@@ -1,0 +1,1 @@
+"""Reconstruction methods: one file each, all with the contract of :mod:`napari_dainr.methods.base`."""

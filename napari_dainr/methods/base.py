@@ -1,0 +1,98 @@
+"""The contract that every reconstruction method keeps, and the problem they all solve.
+
+A method is a small object of settings. All that changes lives in its ``State``; between two steps the state is at
+rest, so it can be previewed, saved, loaded and continued. No method reads files, draws, times itself or sees the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from napari_dainr.ops.nufft import Nufft
+
+__all__ = ["Method", "Problem"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Multi-coil radial k-space with everything a reconstruction needs, on one device.
+
+    Parameters
+    ----------
+    kdata : (frame, coil, sample) complex64 tensor
+        Samples of all spokes of a frame, scaled so that the 99.9th percentile of the density-compensated adjoint
+        NUFFT image is 1.
+    nufft : Nufft
+        Transform with one trajectory per frame, (y, x) ↔ sample.
+    csm : (coil, y, x) complex64 tensor
+        Coil sensitivity maps, sum of squares 1 inside the object.
+    dcf : (frame, sample) float32 tensor
+        Density compensation, such that the adjoint applied to weighted samples of a constant image has unit gain.
+    unit : float
+        What one unit of the scaled image is in the units of the raw data: image_raw = unit · image.
+    """
+
+    kdata: Tensor
+    nufft: Nufft
+    csm: Tensor
+    dcf: Tensor
+    unit: float
+
+    @property
+    def n_frames(self) -> int:
+        return self.kdata.shape[0]
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        return (self.csm.shape[-2], self.csm.shape[-1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.kdata.device
+
+    def forward(self, image: Tensor, frames: Any) -> Tensor:
+        """A x, Eq. 1: (n, y, x) images of the given frames → (n, coil, sample)."""
+        return self.nufft(image[:, None] * self.csm, frames)
+
+    def adjoint(self, kdata: Tensor, frames: Any) -> Tensor:
+        """Aᴴ y: (n, coil, sample) → (n, y, x)."""
+        return (self.nufft.adjoint(kdata, frames) * self.csm.conj()).sum(dim=1)
+
+
+class Method(Protocol):
+    """What a reconstruction method offers; ``State`` is the method's own dataclass with at least a ``step: int``."""
+
+    name: ClassVar[str]
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of a whole fit."""
+        ...
+
+    def start(self, problem: Problem) -> Any:
+        """State before the first step."""
+        ...
+
+    def step(self, problem: Problem, state: Any) -> Mapping[str, Tensor | float]:
+        """Do one step in place; returns named losses (tensors, not synchronised with the host)."""
+        ...
+
+    def image(self, state: Any, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """Draw (n, round(scale·y), round(scale·x)) complex images at fractional frame indices.
+
+        ``frames`` holds positions in [0, n_frames − 1]; None means every measured frame. Needs no k-space.
+        """
+        ...
+
+    def pack(self, state: Any) -> dict[str, Tensor]:
+        """All of the state as named tensors, enough to continue bit by bit."""
+        ...
+
+    def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
+        """The state again from what :meth:`pack` gave."""
+        ...

@@ -1,0 +1,1 @@
+"""Linear operators on torch tensors."""

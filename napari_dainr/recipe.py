@@ -1,0 +1,178 @@
+"""A reconstruction written down, and the events that tell of it. No torch in this file.
+
+A recipe is all that a run needs; :func:`run` turns it into a stream of events. The command line prints them, the
+viewer draws them; neither can do anything that the other cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_dainr.data import ImageSeries, KSpace
+from napari_dainr.errors import InputError
+from napari_dainr.methods.config import MethodConfig, method_config
+
+__all__ = ["Event", "Finished", "Notice", "Preview", "Progress", "Recipe", "Saved", "load_recipe", "run", "save_recipe"]
+
+SCHEMA = 1
+
+
+class Recipe(BaseModel):
+    """One reconstruction: data, framing, method and machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = Field(1, description="Version of the recipe format.")
+    data: str = Field(description="k-space file.")
+    slice_index: int = Field(0, ge=0, title="slice", description="Slice to reconstruct, from 0.")
+    spokes_per_frame: int = Field(ge=1, title="spokes per frame", description="Consecutive spokes that make one frame.")
+    method: str = Field("dainr", description="Reconstruction method.")
+    preset: str = Field("fast", description="Set of method settings to start from.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="Method settings that differ from the preset.")
+    scale: float = Field(1.0, ge=0.5, le=4, title="scale ratio r", description="Size of the drawn image over the matrix.")
+    upsample: int = Field(1, ge=1, le=16, title="temporal upsampling", description="Frame steps drawn per measured frame step.")
+    coils: int | None = Field(None, ge=1, description="Virtual coils after compression; empty: 99 % of the energy, at least 8.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")
+    threads: int | None = Field(None, ge=1, description="CPU threads; empty: all cores, one fewer while a viewer is open.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+    def config(self) -> MethodConfig:
+        """Settings of the method, checked."""
+        return method_config(self.method, self.preset, self.settings)
+
+
+def recipe_from(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """A checked recipe; raises InputError naming the field."""
+    unknown = [key for key in values if key not in Recipe.model_fields]
+    if unknown:
+        raise InputError(f"{source}: unknown key {unknown[0]!r}; the keys are: {', '.join(Recipe.model_fields)}.")
+    try:
+        recipe = Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        given = "missing" if first["type"] == "missing" else f"{first['input']!r}"
+        raise InputError(f"{source}: {key} is {given}: {first['msg'].lower()}.") from None
+    recipe.config()
+    return recipe
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe file (JSON)."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror}); give a recipe file.") from None
+    except ValueError:
+        raise InputError(f"{path.name}: is not a recipe: it is not JSON.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path.name}: is not a recipe: it holds no named fields.")
+    return recipe_from(values, path.name)
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe file (JSON), atomically."""
+    from napari_dainr.io.atomic import write_text
+
+    write_text(path, recipe.model_dump_json(indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence for the log: a choice that was made, or something worth knowing."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the fit stands after a step. ``losses`` are floats by name; ``stage`` names the part of the method."""
+
+    step: int
+    n_steps: int
+    stage: str
+    losses: dict[str, float]
+    seconds: float
+    steps_per_s: float
+    eta_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """The series as it stands, at the native frames and scale."""
+
+    step: int
+    series: ImageSeries
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A run folder or checkpoint now on disk, verified."""
+
+    path: Path
+    step: int
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """The end of a run, whole or stopped by the user; ``recipe`` has every ``auto`` resolved."""
+
+    series: ImageSeries
+    recipe: Recipe
+    seconds: float
+    stopped: bool
+    folder: Path | None
+
+
+Event = Notice | Progress | Preview | Saved | Finished
+
+
+def run(
+    recipe: Recipe,
+    folder: Path | None = None,
+    *,
+    kspace: KSpace | None = None,
+    resume: bool = False,
+    stop: threading.Event | None = None,
+    preview_hz: float = 0.0,
+    checkpoint_s: float = 30.0,
+) -> Iterator[Event]:
+    """Carry out a recipe.
+
+    Parameters
+    ----------
+    folder
+        Run folder to write (recipe, series, fitted state, provenance, log); None keeps everything in memory.
+    kspace
+        The data, if already read; otherwise ``recipe.data`` is read.
+    resume
+        Go on from the checkpoint in ``folder``.
+    stop
+        When set, the fit ends after the step in hand and its result is kept, drawn and saved.
+    preview_hz
+        Most previews per second; 0 for none.
+    checkpoint_s
+        Seconds between checkpoints.
+
+    Yields
+    ------
+    Event
+        Pausing is not pulling the next event; the last event is :class:`Finished`.
+
+    Raises
+    ------
+    DainrError
+        One sentence for the user.
+    """
+    from napari_dainr.engine import run_recipe
+
+    yield from run_recipe(
+        recipe, folder, kspace=kspace, resume=resume, stop=stop, preview_hz=preview_hz, checkpoint_s=checkpoint_s
+    )
