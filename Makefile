@@ -1,0 +1,74 @@
+# Everything here sets itself up: Python 3.11 or newer and make are enough to begin with.
+#   make demo         simulate a radial cine, reconstruct it with every method, write pictures to demo/
+#   make test         the tests, in a virtual screen where the system has one
+#   make test-all     the same with the slow ones
+#   make lint         ruff, mypy, import-linter, typos
+#   make bench        benchmarks (off by default everywhere else)
+#   make screenshots  pictures of the viewer for the docs
+#   make docs         regenerate docs/reference
+#   make clean        remove the virtual environment and what tools left behind
+
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+# "make CONSTRAINTS= test" takes the newest versions instead of the tested ones.
+CONSTRAINTS ?= constraints.txt
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(addprefix -c ,$(CONSTRAINTS))
+INPUTS := pyproject.toml hatch_build.py $(CONSTRAINTS)
+# OUT: where the demo goes. ARGS: more arguments for pytest.
+OUT ?= demo
+ARGS ?=
+
+.PHONY: demo test test-all lint bench screenshots docs clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.base
+	$(BIN)/napari-dainr demo -o $(OUT)
+
+test: $(VENV)/.dev $(VENV)/.system
+	bash tools/with-screen.sh $(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.dev $(VENV)/.system
+	bash tools/with-screen.sh $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/typos
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest benchmarks $(ARGS)
+
+screenshots: $(VENV)/.dev $(VENV)/.system
+	bash tools/with-screen.sh $(BIN)/python docs/make_pictures.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make_reference.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf napari_dainr/napari.yaml napari_dainr/resources
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a second run installs nothing unless what is to be installed has changed.
+$(VENV)/.made:
+	bash tools/make-venv.sh "$(or $(PYTHON),$(shell bash tools/find-python.sh))" $(VENV)
+	touch $@
+
+# The engine and the command line, without Qt.
+$(VENV)/.base: $(VENV)/.made $(INPUTS)
+	@echo "Installing napari-dainr into $(VENV) (some minutes the first time)"
+	$(PIP) -e .
+	touch $@
+
+# The viewer, the tests and the linters.
+$(VENV)/.dev: $(VENV)/.made $(INPUTS)
+	@echo "Installing napari-dainr with viewer and test tools into $(VENV) (some minutes the first time)"
+	$(PIP) -e ".[all]" --group dev
+	touch $(VENV)/.base $@
+
+$(VENV)/.system: $(VENV)/.made tools/system-packages.sh
+	bash tools/system-packages.sh
+	touch $@
