@@ -13,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # "make CONSTRAINTS= test" takes the newest versions instead of the tested ones.
 CONSTRAINTS ?= constraints.txt
-PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(addprefix -c ,$(CONSTRAINTS))
+PIP = $(BIN)/python -m pip install --disable-pip-version-check -qq $(addprefix -c ,$(CONSTRAINTS))
 INPUTS := pyproject.toml hatch_build.py $(CONSTRAINTS)
 # OUT: where the demo goes. ARGS: more arguments for pytest.
 OUT ?= demo

@@ -15,4 +15,4 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     fi
 fi
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
-"$folder/bin/python" -m pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1"
+"$folder/bin/python" -m pip install --disable-pip-version-check -qq --upgrade "pip>=25.1"
