@@ -74,6 +74,14 @@ class Method(Protocol):
         """Steps of a whole fit."""
         ...
 
+    def done(self, state: Any) -> bool:
+        """Whether the fit is over: all steps made, or converged."""
+        ...
+
+    def stage(self, state: Any) -> str:
+        """What the next step is part of, in words for a progress bar."""
+        ...
+
     def start(self, problem: Problem) -> Any:
         """State before the first step."""
         ...

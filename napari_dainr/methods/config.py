@@ -48,11 +48,13 @@ class DainrConfig(MethodConfig):
     feature: Feature = Field("grasp", description="Image features given to the canonical network, Sec. III-A3.")
     feature_steps: int = Field(60, ge=1, title="feature iterations", description="Iterations of GRASP where it is the feature.")
     feature_gain: float = Field(1.0, gt=0, title="feature gain", description="Factor on the features (image 99.9th percentile = 1).")
+    feature_upsampling: Literal["bilinear", "fourier"] = Field("fourier", title="feature upsampling", description="How features are brought to scale ratio r; the paper: bilinear.")
     view_share: int = Field(2, ge=0, title="view sharing", description="Frames to either side in view-shared features.", json_schema_extra={"unit": "frames"})
     deform_encoding: Encoding = Field("freq", title="deformation encoding", description="Encoder of the deformation network.")
     canonical_encoding: Encoding = Field("hash", title="canonical encoding", description="Encoder of the canonical network.")
     space_frequencies: int = Field(5, ge=0, le=16, title="I (space)", description="Highest octave of the frequency encoding of x and y, Eq. 5.")
     time_frequencies: int = Field(4, ge=0, le=16, title="I (time)", description="Highest octave of the frequency encoding of t, Eq. 5.")
+    zero_at_start: Literal["switch", "difference"] = Field("difference", title="Δ = 0 at t = 0", description="By a switch as in Eq. 5, or as a difference, which is continuous in t.")
     deform_grid: int = Field(4, ge=1, le=16, title="deformation grid", description="The deformation is evaluated on every n-th pixel and interpolated.", json_schema_extra={"unit": "pixels"})
     levels: int | None = Field(None, ge=1, le=32, title="L", description="Levels of the hash grid; empty: until N_max is the matrix size.")
     table_log2: int = Field(19, ge=4, le=24, title="log2 T", description="Entries per level of the hash table, as a power of two.")
@@ -73,7 +75,23 @@ CONFIGS: dict[str, type[MethodConfig]] = {"nufft": NufftConfig, "grasp": GraspCo
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fast": {"nufft": {}, "grasp": {}, "dainr": {}},
-    "paper": {"nufft": {}, "grasp": {}, "dainr": {}},
+    "paper": {
+        "nufft": {},
+        "grasp": {},
+        "dainr": {
+            "n_steps": 3000,
+            "feature": "nufft",
+            "feature_upsampling": "bilinear",
+            "zero_at_start": "switch",
+            "space_frequencies": 10,
+            "time_frequencies": 6,
+            "deform_grid": 1,
+            "levels": 16,
+            "table_learning_rate": 1e-3,
+            "decay_to": 1.0,
+            "ema": 0.0,
+        },
+    },
 }
 """What a preset changes from the defaults, per method."""
 

@@ -1,0 +1,285 @@
+"""Carrying out a recipe: the one place for devices, threads, previews, checkpoints, stopping and run folders."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_dainr.data import BinnedKSpace, ImageSeries, KSpace, bin_spokes
+from napari_dainr.errors import DainrError, InputError, ResourceError
+from napari_dainr.inr.hashgrid import set_threads
+from napari_dainr.io import read_kspace
+from napari_dainr.io.state import load_state, save_state
+from napari_dainr.methods.base import Method
+from napari_dainr.methods.fit import fit, make_method
+from napari_dainr.methods.problem import make_problem
+from napari_dainr.recipe import Event, Finished, Notice, Preview, Progress, Recipe, Saved
+from napari_dainr.run_folder import RunFolder
+
+__all__ = ["render", "run_recipe"]
+
+PROGRESS_HZ = 10.0
+
+
+def run_recipe(
+    recipe: Recipe,
+    folder: Path | None = None,
+    *,
+    kspace: KSpace | None = None,
+    resume: bool = False,
+    stop: threading.Event | None = None,
+    preview_hz: float = 0.0,
+    checkpoint_s: float = 30.0,
+) -> Iterator[Event]:
+    """See :func:`napari_dainr.recipe.run`."""
+    began = time.monotonic()
+    recipe = _resolved(recipe)
+    out = RunFolder(folder) if folder is not None else None
+    if out is not None:
+        out.open_for(recipe, resume)
+    before = torch.get_num_threads()
+    try:
+        assert recipe.threads is not None
+        torch.set_num_threads(recipe.threads)
+        set_threads(recipe.threads)
+        for event in _events(recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, began):
+            if out is not None:
+                out.log(event)
+            yield event
+    except torch.OutOfMemoryError as error:
+        raise _out_of_memory(recipe) from error
+    except MemoryError as error:
+        raise _out_of_memory(recipe) from error
+    except RuntimeError as error:
+        # The CPU allocator reports a failed allocation as a plain RuntimeError.
+        if "alloc" in str(error) and "memory" in str(error):
+            raise _out_of_memory(recipe) from error
+        raise
+    finally:
+        torch.set_num_threads(before)
+        if recipe.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def _events(
+    recipe: Recipe,
+    out: RunFolder | None,
+    kspace: KSpace | None,
+    resume: bool,
+    stop: threading.Event,
+    preview_hz: float,
+    checkpoint_s: float,
+    began: float,
+) -> Iterator[Event]:
+    device = torch.device(recipe.device)
+    yield Notice(f"device {recipe.device}, {recipe.threads} CPU threads, seed {recipe.seed}")
+    if kspace is None:
+        kspace = read_kspace(Path(recipe.data))
+    for field, text in kspace.assumed.items():
+        yield Notice(f"assumed {field}: {text}")
+    binned = bin_spokes(kspace, recipe.spokes_per_frame, recipe.slice_index)
+    yield Notice(
+        f"{binned.n_frames} frames of {binned.spokes_per_frame} spokes, {binned.frame_duration_s * 1e3:.1f} ms each, "
+        f"acceleration factor {binned.acceleration:.1f}"
+    )
+    problem = make_problem(binned, coils=recipe.coils, device=device, threads=recipe.threads)
+    yield Notice(f"{kspace.n_coils} coils, {problem.csm.shape[0]} used; NUFFT by {problem.nufft.name}")
+
+    method = make_method(recipe.method, recipe.config(), recipe.seed)
+    frame = _Geometry.of(binned, problem.unit)
+    state = _saved_state(method, out, device) if resume and out is not None else None
+    if state is None:
+        state = method.start(problem)
+    else:
+        yield Notice(f"resumed at step {state.step}")
+
+    clock = _Clock(state.step)
+    last_preview = last_checkpoint = time.monotonic()
+    for losses in fit(method, problem, state):
+        now = time.monotonic()
+        over = method.done(state) or stop.is_set()
+        if over or now - clock.told >= 1 / PROGRESS_HZ:
+            values = {name: float(value) for name, value in losses.items()}
+            if not all(math.isfinite(value) for value in values.values()):
+                raise DainrError(
+                    f"The fit diverged at step {state.step} (the loss is not a number): "
+                    "lower the learning rate, or go on from the last checkpoint with --resume."
+                )
+            yield clock.progress(state.step, method.n_steps, method.stage(state), values)
+        # Measured after the yield: a consumer that pauses does not pile up previews and checkpoints.
+        now = time.monotonic()
+        if stop.is_set():
+            break
+        if preview_hz > 0 and now - last_preview >= 1 / preview_hz:
+            yield Preview(state.step, frame.series(method, state, recipe, native=True))
+            last_preview = time.monotonic()
+        if out is not None and now - last_checkpoint >= checkpoint_s:
+            yield _save(out, method, state, frame, recipe)
+            last_checkpoint = time.monotonic()
+
+    stopped = not method.done(state)
+    if stopped:
+        yield Notice(f"stopped at step {state.step} of {method.n_steps}; the result so far is kept")
+    series = frame.series(method, state, recipe)
+    seconds = time.monotonic() - began
+    if out is not None:
+        yield _save(out, method, state, frame, recipe)
+        out.finish(series, recipe, kspace, seconds, stopped, state.step)
+        yield Saved(out.path, state.step)
+    yield Finished(series, recipe, seconds, stopped, out.path if out is not None else None)
+
+
+def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) -> ImageSeries:
+    """Draw a finished run at another scale ratio and temporal upsampling, without fitting again.
+
+    Raises
+    ------
+    InputError
+        If ``source`` holds no fitted state, or ``target`` is already in use.
+    """
+    run = RunFolder(source)
+    values = run.recipe().model_dump() | {"scale": scale, "upsample": upsample, "device": "cpu"}
+    recipe = Recipe.model_validate(values)
+    tensors, meta = load_state(run.state_path, as_torch=True)
+    method = make_method(recipe.method, recipe.config(), recipe.seed)
+    state = method.unpack(tensors, torch.device("cpu"))
+    geometry = _Geometry.from_meta(meta["geometry"])
+    out = RunFolder(target)
+    out.open_for(recipe, resume=False)
+    began = time.monotonic()
+    series = geometry.series(method, state, recipe)
+    save_state(method.pack(state), {"geometry": geometry.meta()}, out.state_path)
+    out.finish(series, recipe, None, time.monotonic() - began, False, state.step, rendered_from=run.path.name)
+    return series
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """What turns a drawn tensor into a series: times, size and unit; kept beside the fitted state."""
+
+    times_s: tuple[float, ...]
+    frame_duration_s: float
+    matrix: tuple[int, int]
+    fov_mm: tuple[float, float]
+    unit: float
+
+    @classmethod
+    def of(cls, binned: BinnedKSpace, unit: float) -> _Geometry:
+        times = tuple(float(t) for t in binned.times_s)
+        return cls(times, binned.frame_duration_s, binned.matrix, binned.fov_mm, unit)
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Any]) -> _Geometry:
+        return cls(
+            tuple(meta["times_s"]), meta["frame_duration_s"], tuple(meta["matrix"]), tuple(meta["fov_mm"]), meta["unit"]
+        )
+
+    def meta(self) -> dict[str, Any]:
+        return {
+            "times_s": list(self.times_s),
+            "frame_duration_s": self.frame_duration_s,
+            "matrix": list(self.matrix),
+            "fov_mm": list(self.fov_mm),
+            "unit": self.unit,
+        }
+
+    def series(self, method: Method, state: Any, recipe: Recipe, native: bool = False) -> ImageSeries:
+        """Draw the state: at the measured frames, or as the recipe asks.
+
+        Temporal upsampling by k gives (n − 1)·k + 1 frames: the measured times are kept and none lies beyond them.
+        """
+        n = len(self.times_s)
+        scale, k = (1.0, 1) if native else (recipe.scale, recipe.upsample)
+        if k == 1:
+            frames, position = None, np.arange(n, dtype=np.float64)
+        else:
+            position = np.arange((n - 1) * k + 1) / k
+            frames = torch.from_numpy(position.astype(np.float32))
+        image: Tensor = method.image(state, frames, scale)
+        pixels = image.shape[-2:]
+        return ImageSeries(
+            image=(image * self.unit).cpu().numpy().astype(np.complex64),
+            times_s=np.interp(position, np.arange(n), self.times_s),
+            pixel_mm=(self.fov_mm[0] / pixels[0], self.fov_mm[1] / pixels[1]),
+            frame_duration_s=self.frame_duration_s,
+            interpolated=position != np.round(position),
+            method=recipe.method,
+            info={"recipe": recipe.model_dump(), "step": state.step, "n_steps": method.n_steps},
+        )
+
+
+class _Clock:
+    """Speed and time left, from a smoothed time per step; time spent paused between two pulls does not count."""
+
+    def __init__(self, step: int) -> None:
+        self.first = self.step = step
+        self.told = time.monotonic()
+        self.seconds = 0.0
+        self.per_step: float | None = None
+
+    def progress(self, step: int, n_steps: int, stage: str, losses: dict[str, float]) -> Progress:
+        now = time.monotonic()
+        spent = now - self.told
+        each = spent / max(step - self.step, 1)
+        # A pause shows as one absurdly long step; it says nothing about speed.
+        if self.per_step is None or each < 20 * self.per_step:
+            self.per_step = each if self.per_step is None else 0.8 * self.per_step + 0.2 * each
+            self.seconds += spent
+        self.told, self.step = now, step
+        return Progress(
+            step=step,
+            n_steps=n_steps,
+            stage=stage,
+            losses=losses,
+            seconds=self.seconds,
+            steps_per_s=1 / max(self.per_step, 1e-9),
+            eta_s=max(n_steps - step, 0) * self.per_step,
+        )
+
+
+def _save(out: RunFolder, method: Method, state: Any, geometry: _Geometry, recipe: Recipe) -> Saved:
+    meta = {"geometry": geometry.meta(), "recipe": recipe.model_dump()}
+    save_state(method.pack(state), meta, out.state_path)
+    return Saved(out.state_path, state.step)
+
+
+def _saved_state(method: Method, out: RunFolder, device: torch.device) -> Any:
+    tensors, _ = load_state(out.state_path, as_torch=True)
+    return method.unpack(tensors, device)
+
+
+def _resolved(recipe: Recipe) -> Recipe:
+    """The recipe with every ``auto`` decided, so that what is stored says what was done."""
+    recipe.config()
+    device = recipe.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise InputError(f"device is {device!r}; choose auto, cpu, cuda or cuda:N.") from None
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"device is {device!r}; choose auto, cpu, cuda or cuda:N.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ResourceError(f"device is {device!r}, but torch finds no GPU on this machine; use --device cpu.")
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise ResourceError(f"device is {device!r}, but there are only {torch.cuda.device_count()} GPUs; use cuda:0.")
+    return recipe.model_copy(update={"device": device, "threads": recipe.threads or os.cpu_count() or 1})
+
+
+def _out_of_memory(recipe: Recipe) -> ResourceError:
+    where = "The GPU" if recipe.device.startswith("cuda") else "The machine"
+    return ResourceError(
+        f"{where} ran out of memory; use fewer coils (coils), a smaller hash table (table_log2), "
+        "a coarser deform_grid, or --device cpu; what was saved before is unharmed."
+    )

@@ -1,0 +1,36 @@
+"""Where pixels and frames sit in the field's box [−1, 1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["frame_coordinate", "interpolation_matrix", "pixel_coordinates"]
+
+
+def pixel_coordinates(n: int, device: torch.device | str = "cpu") -> Tensor:
+    """(n,) positions of n pixels across the field of view: pixel i sits at 2 (i − n // 2) / n.
+
+    The centre pixel is 0 at every size, so a render at another scale shows the same field of view without a shift.
+    """
+    return 2 * (torch.arange(n, dtype=torch.float32, device=device) - n // 2) / n
+
+
+def frame_coordinate(frame: Tensor | float, n_frames: int) -> Tensor:
+    """Time in [−1, 1] of a fractional frame index: frame i sits at 2 (i − n // 2) / n."""
+    return 2 * (torch.as_tensor(frame, dtype=torch.float32) - n_frames // 2) / n_frames
+
+
+def interpolation_matrix(source: Tensor, target: Tensor) -> Tensor:
+    """(n_target, n_source) weights of linear interpolation from ascending positions, constant beyond the ends."""
+    if source.numel() == 1:
+        return torch.ones(target.numel(), 1, dtype=source.dtype, device=source.device)
+    place = target.clamp(float(source[0]), float(source[-1]))
+    high = torch.searchsorted(source, place).clamp(1, source.numel() - 1)
+    low = high - 1
+    weight = (place - source[low]) / (source[high] - source[low])
+    matrix = torch.zeros(target.numel(), source.numel(), dtype=source.dtype, device=source.device)
+    rows = torch.arange(target.numel(), device=source.device)
+    matrix[rows, low] = 1 - weight
+    matrix[rows, high] += weight
+    return matrix

@@ -1,0 +1,48 @@
+"""Image features for the canonical network (Sec. III-A3): what else is known about a frame before the fit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_dainr.inr.coordinates import interpolation_matrix, pixel_coordinates
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.problem import density_compensated
+from napari_dainr.ops.resample import at_frames, fourier_resize
+
+__all__ = ["draw_features", "nufft_features", "view_shared_features"]
+
+
+def nufft_features(problem: Problem) -> Tensor:
+    """The density-compensated NuFFT of every frame, (frame, y, x) complex."""
+    return density_compensated(problem)
+
+
+def view_shared_features(problem: Problem, reach: int) -> Tensor:
+    """NuFFT images of each frame together with ``reach`` frames to either side, (frame, y, x) complex."""
+    x = density_compensated(problem)
+    n = x.shape[0]
+    return torch.stack([x[max(0, f - reach) : f + reach + 1].mean(dim=0) for f in range(n)])
+
+
+def draw_features(series: Tensor, frame: Tensor, matrix: tuple[int, int], upsampling: str, gain: float) -> Tensor:
+    """Features of one (fractional) frame at a matrix: (y, x, 2), real and imaginary part times ``gain``.
+
+    Between frames the two neighbours are mixed linearly, as the paper does for temporal interpolation.
+    """
+    image = at_frames(series, frame.reshape(1))[0]
+    if upsampling == "fourier":
+        image = fourier_resize(image, matrix)
+    elif tuple(image.shape) != matrix:
+        image = _bilinear(image, matrix)
+    return torch.view_as_real(image.resolve_conj().contiguous()) * gain
+
+
+def _bilinear(image: Tensor, matrix: tuple[int, int]) -> Tensor:
+    """Bilinear resize of a complex (y, x) image with the centre pixel kept in place."""
+
+    rows, columns = (
+        interpolation_matrix(pixel_coordinates(n, image.device), pixel_coordinates(m, image.device)).to(image.dtype)
+        for n, m in zip(image.shape, matrix, strict=True)
+    )
+    return rows @ image @ columns.T

@@ -1,0 +1,63 @@
+"""NuFFT, the reference of the paper's tables: the density-compensated adjoint, coils combined with their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.config import NufftConfig
+from napari_dainr.methods.problem import density_compensated
+from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
+
+__all__ = ["NufftMethod"]
+
+
+@dataclass
+class NufftState:
+    """The images, (frame, y, x), or None before the one step."""
+
+    step: int
+    x: Tensor
+
+
+class NufftMethod:
+    """x = Aᴴ W y, one step for all frames."""
+
+    name: ClassVar[str] = "nufft"
+
+    def __init__(self, config: NufftConfig, seed: int = 0) -> None:
+        self.config = config
+
+    @property
+    def n_steps(self) -> int:
+        return 1
+
+    def stage(self, state: NufftState) -> str:
+        return "NuFFT"
+
+    def done(self, state: NufftState) -> bool:
+        return state.step >= 1
+
+    def start(self, problem: Problem) -> NufftState:
+        return NufftState(0, torch.zeros(problem.n_frames, *problem.matrix, dtype=torch.complex64, device=problem.device))
+
+    def step(self, problem: Problem, state: NufftState) -> Mapping[str, Tensor | float]:
+        state.x = density_compensated(problem)
+        state.step = 1
+        residual = problem.forward(state.x, list(range(problem.n_frames))) - problem.kdata
+        return {"data": residual.abs().mean()}
+
+    def image(self, state: NufftState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        x = at_frames(state.x, frames)
+        return fourier_resize(x, scaled_matrix((x.shape[-2], x.shape[-1]), scale))
+
+    def pack(self, state: NufftState) -> dict[str, Tensor]:
+        return {"step": torch.tensor(state.step), "x": state.x}
+
+    def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> NufftState:
+        return NufftState(int(tensors["step"]), tensors["x"].to(device))

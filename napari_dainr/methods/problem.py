@@ -1,0 +1,68 @@
+"""From frames of k-space to the problem that every method solves: coils, maps, density, scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from napari_dainr.coils import adaptive_combine_maps, compress_coils
+from napari_dainr.data import BinnedKSpace
+from napari_dainr.errors import InputError
+from napari_dainr.methods.base import Problem
+from napari_dainr.ops.nufft import make_nufft
+from napari_dainr.trajectory import ramp_dcf
+
+__all__ = ["make_problem"]
+
+
+def make_problem(
+    binned: BinnedKSpace,
+    *,
+    coils: int | None = None,
+    device: torch.device | str = "cpu",
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Problem:
+    """Compress coils, estimate maps from the time average of all spokes, and scale.
+
+    Parameters
+    ----------
+    coils
+        Virtual coils; None keeps 99 % of the energy and at least 8.
+
+    Raises
+    ------
+    InputError
+        If the coil images are empty.
+    """
+    device = torch.device(device)
+    kdata, _ = compress_coils(binned.kdata, coils)
+    n_frames, n_coils, n_spokes, n_readout = kdata.shape
+    samples = n_spokes * n_readout
+
+    ktraj_all = binned.ktraj.reshape(1, n_frames * n_spokes, n_readout, 2)
+    weights_all = torch.from_numpy(ramp_dcf(ktraj_all, binned.matrix).reshape(1, 1, -1))
+    everything = torch.from_numpy(
+        np.ascontiguousarray(kdata.transpose(1, 0, 2, 3).reshape(1, n_coils, n_frames * samples))
+    )
+    static = make_nufft(ktraj_all.reshape(1, -1, 2), binned.matrix, device, backend, threads)
+    average = static.adjoint((everything * weights_all).to(device), [0])[0]
+    if not bool(torch.isfinite(average).all()) or float(average.abs().max()) == 0:
+        raise InputError(f"{binned.name}: the time-averaged coil images are empty; check the trajectory and its unit.")
+    csm = adaptive_combine_maps(average)
+
+    dcf = torch.from_numpy(ramp_dcf(binned.ktraj, binned.matrix).reshape(n_frames, samples)).to(device)
+    nufft = make_nufft(binned.ktraj.reshape(n_frames, samples, 2), binned.matrix, device, backend, threads)
+    samples_of_frames = torch.from_numpy(kdata.reshape(n_frames, n_coils, samples)).to(device)
+    raw = Problem(samples_of_frames, nufft, csm, dcf, 1.0)
+    first = density_compensated(raw)
+    unit = float(np.percentile(first.abs().cpu().numpy(), 99.9))
+    if not unit > 0:
+        raise InputError(f"{binned.name}: the NUFFT images are empty; check the trajectory and its unit.")
+    return Problem(samples_of_frames / unit, nufft, csm, dcf, unit)
+
+
+def density_compensated(problem: Problem) -> torch.Tensor:
+    """Aᴴ W y: the density-compensated adjoint NUFFT of every frame, (frame, y, x)."""
+    frames = list(range(problem.n_frames))
+    return problem.adjoint(problem.kdata * problem.dcf[:, None], frames)

@@ -1,0 +1,152 @@
+"""A run on disk: recipe, series, fitted state, provenance and log in one folder that can be reopened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from napari_dainr import RESEARCH_USE, __version__
+from napari_dainr.data import ImageSeries, KSpace
+from napari_dainr.errors import ExportError, InputError
+from napari_dainr.io.atomic import write_text
+from napari_dainr.io.series import load_series, save_series
+from napari_dainr.io.state import state_exists
+from napari_dainr.recipe import Event, Notice, Progress, Recipe, Saved, load_recipe, save_recipe
+
+__all__ = ["RunFolder"]
+
+PACKAGES = ("numpy", "torch", "finufft", "numba", "torchkbnufft", "cufinufft", "scipy")
+
+
+class RunFolder:
+    """Paths and rules of one run folder.
+
+    ``recipe.json``, ``series.npy`` + ``series.json``, ``state.safetensors``, ``provenance.json``, ``log.csv``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.state_path = self.path / "state.safetensors"
+        self._columns: list[str] | None = None
+
+    def recipe(self) -> Recipe:
+        """The recipe of this run; raises InputError where there is none."""
+        if not (self.path / "recipe.json").is_file():
+            raise InputError(f"{self.path.name}: is not a run folder: it holds no recipe.json; give a folder made by recon.")
+        return load_recipe(self.path / "recipe.json")
+
+    def series(self) -> ImageSeries:
+        """The series of this run; raises InputError where there is none."""
+        return load_series(self.path)
+
+    def open_for(self, recipe: Recipe, resume: bool) -> None:
+        """Make the folder for a new run, or check that it holds the run to be resumed.
+
+        Raises
+        ------
+        InputError
+            If the folder is already in use, or holds another run than the one to resume.
+        ExportError
+            If it cannot be made or written.
+        """
+        if resume:
+            stored = self.recipe()
+            differs = [
+                name for name in Recipe.model_fields
+                if name != "schema_version" and getattr(stored, name) != getattr(recipe, name)
+            ]
+            if differs:
+                raise InputError(
+                    f"{self.path.name}: holds a run with another {differs[0]} "
+                    f"({getattr(stored, differs[0])!r}, not {getattr(recipe, differs[0])!r}); "
+                    "resume it with its own settings or choose a new folder."
+                )
+            if not state_exists(self.state_path):
+                raise InputError(f"{self.path.name}: has no checkpoint to resume from; run it without --resume in a new folder.")
+            return
+        if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
+            raise InputError(
+                f"{self.path.name}: already exists and is not empty; choose a new folder, or --resume to go on with it."
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or "error").lower()
+            raise ExportError(f"{self.path.name}: the output folder cannot be made ({reason}); choose another place.") from None
+        if not os.access(self.path, os.W_OK):
+            raise ExportError(f"{self.path.name}: the output folder is not writable; choose another place.")
+        save_recipe(recipe, self.path / "recipe.json")
+
+    def log(self, event: Event) -> None:
+        """Append progress to ``log.csv`` and other events to ``log.txt``."""
+        try:
+            if isinstance(event, Progress):
+                columns = ["step", "stage", "seconds", *event.losses]
+                row = [str(event.step), event.stage, f"{event.seconds:.3f}", *(f"{v:.8g}" for v in event.losses.values())]
+                with (self.path / "log.csv").open("a", encoding="utf-8") as file:
+                    if columns != self._columns:
+                        file.write(",".join(columns) + "\n")
+                        self._columns = columns
+                    file.write(",".join(row) + "\n")
+            elif isinstance(event, Notice | Saved):
+                text = event.text if isinstance(event, Notice) else f"saved {event.path.name} at step {event.step}"
+                with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+                    file.write(text + "\n")
+        except OSError as error:
+            reason = (error.strerror or "error").lower()
+            raise ExportError(f"{self.path.name}: the log cannot be written ({reason}); make room or choose another place.") from None
+
+    def finish(
+        self,
+        series: ImageSeries,
+        recipe: Recipe,
+        kspace: KSpace | None,
+        seconds: float,
+        stopped: bool,
+        step: int,
+        rendered_from: str | None = None,
+    ) -> None:
+        """Write the series and how it came about."""
+        save_series(series, self.path)
+        digest = hashlib.sha256(series.image.tobytes()).hexdigest()
+        provenance: dict[str, Any] = {
+            "notice": RESEARCH_USE,
+            "napari_dainr": __version__,
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "packages": {name: _version(name) for name in PACKAGES},
+            "recipe": recipe.model_dump(exclude={"data"}),
+            "settings": recipe.config().model_dump(),
+            "input": _input_facts(kspace),
+            "rendered_from": rendered_from,
+            "step": step,
+            "stopped": stopped,
+            "seconds": round(seconds, 3),
+            "series_sha256": digest,
+        }
+        write_text(self.path / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _input_facts(kspace: KSpace | None) -> dict[str, Any] | None:
+    """What identifies the data without naming file, place or person."""
+    if kspace is None:
+        return None
+    return {
+        "kdata_sha256": hashlib.sha256(kspace.kdata.tobytes()).hexdigest(),
+        "kdata_shape": list(kspace.kdata.shape),
+        "detected": kspace.detected,
+        "assumed": kspace.assumed,
+    }
