@@ -1,0 +1,163 @@
+"""Reading untrusted files in a short-lived child process, with a cap on memory and time.
+
+Damaged files make HDF5 hang beyond any signal and crash the interpreter. So the parent never opens one: a child reads
+it, leaves plain ``.npy`` arrays and a small JSON file in a private temporary folder, and the parent checks those.
+Nothing that the child prints is shown, because it may quote the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dainr.errors import InputError, ResourceError
+
+__all__ = ["Extracted", "main", "memory_cap", "plain_file", "read_in_child"]
+
+Extracted = tuple[dict[str, NDArray[Any]], dict[str, Any]]
+"""Arrays by name, and JSON-able facts."""
+
+READERS = {"ismrmrd": "napari_dainr.io.ismrmrd_extract"}
+"""Format → module whose ``extract(path)`` returns :data:`Extracted` or raises InputError."""
+
+_FACTS = "facts.json"
+_START = "import sys; sys.path.append(sys.argv.pop(1)); from napari_dainr.io.child import main; main(sys.argv[1:])"
+
+
+def plain_file(path: Path) -> int:
+    """Size in bytes of a file that may be read; raises InputError for anything that is not a plain, non-empty file."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{path.name}: is a folder; give a k-space file.")
+        if not path.exists():
+            raise InputError(f"{path.name}: there is no such file; check the name.")
+        if not path.is_file():
+            raise InputError(f"{path.name}: is not a regular file; give a k-space file.")
+        size = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "bad name").lower()
+        raise InputError(f"{path.name!r}: cannot be read ({reason}); check the file.") from None
+    if size == 0:
+        raise InputError(f"{path.name}: is empty; copy the file again.")
+    return size
+
+
+def memory_cap(file_bytes: int) -> int:
+    """Bytes a reader may take: half of the memory up to 8 GiB, more for a file that needs it, never above 80 %."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        total = 8 << 30
+    return int(min(0.8 * total, max(min(0.5 * total, 8 << 30), 4 * file_bytes)))
+
+
+def read_in_child(reader: str, path: Path, timeout_s: float | None = None) -> Extracted:
+    """Run a reader of :data:`READERS` on a file in a child process.
+
+    Parameters
+    ----------
+    reader, path
+        Format name and file.
+    timeout_s
+        Wall time after which the child is ended; by default a minute, and longer for large files.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, crashes the reader, or takes too long.
+    ResourceError
+        If reading it needs more memory than may be taken.
+    """
+    path = Path(path)
+    size = plain_file(path)
+    limit = timeout_s if timeout_s is not None else 60 + size / 10e6
+    root = str(Path(__file__).resolve().parents[2])
+    with tempfile.TemporaryDirectory(prefix="napari-dainr-") as folder:
+        command = [sys.executable, "-P", "-c", _START, root, reader, os.path.abspath(path), folder]
+        command += [str(memory_cap(size)), str(int(limit) + 5)]
+        environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", HDF5_PLUGIN_PATH="::")
+        try:
+            done = subprocess.run(
+                command,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise InputError(
+                f"{path.name}: reading it took longer than {limit:.0f} s and was ended; the file is likely damaged."
+            ) from None
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise ResourceError(
+                f"{path.name}: no process can be started to read it ({reason}); free some memory."
+            ) from None
+        return _collect(Path(folder), path.name, done.returncode)
+
+
+def _collect(folder: Path, name: str, code: int) -> Extracted:
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        if "error" in facts:
+            kind = ResourceError if facts.get("resource") else InputError
+            raise kind(f"{name}: {facts['error']}")
+        if code != 0:
+            raise ValueError("the reader did not end well")
+        arrays = {file.stem: np.load(file, allow_pickle=False) for file in folder.glob("*.npy")}
+    except (OSError, ValueError, TypeError, EOFError):
+        raise InputError(f"{name}: crashed the reader; the file is damaged, copy or convert it again.") from None
+    return arrays, facts
+
+
+def _limit(memory_bytes: int, cpu_s: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no rlimits; the wall clock still holds there
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # The parent ends a child that hangs; should the parent be gone, this does.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+
+
+def main(arguments: list[str]) -> None:
+    """The child: ``reader path folder memory_bytes cpu_s``; leaves arrays and facts, or an error, in the folder."""
+    reader, path, folder = arguments[0], Path(arguments[1]), Path(arguments[2])
+    _limit(int(arguments[3]), int(arguments[4]))
+    facts: dict[str, Any]
+    try:
+        extract: Callable[[Path], Extracted] = import_module(READERS[reader]).extract
+        arrays, facts = extract(path)
+        for key, array in arrays.items():
+            np.save(folder / f"{key}.npy", array, allow_pickle=False)
+    except InputError as error:
+        facts = {"error": str(error)}
+    except MemoryError:
+        facts = {
+            "error": "reading it needs more memory than this machine can give; use a larger one.",
+            "resource": True,
+        }
+    except Exception as error:  # the zoo of library exceptions; their texts may quote the file
+        facts = {"error": f"is damaged or not what it seems ({type(error).__name__}); copy or convert it again."}
+    (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

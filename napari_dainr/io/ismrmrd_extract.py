@@ -1,0 +1,285 @@
+"""The child's side of reading ISMRMRD: HDF5 in, plain arrays and whitelisted facts out.
+
+Header by the ismrmrd package, bulk data by h5py. The file is opened for reading only, and nothing outside it is
+followed. Only the physics named in :func:`_facts_of_header` leaves this module: no names, dates, places or devices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dainr.errors import InputError
+from napari_dainr.io.child import Extracted
+
+__all__ = ["NOT_IMAGING", "extract"]
+
+NOT_IMAGING = {
+    "noise": 19,
+    "calibration": 20,
+    "navigator": 23,
+    "phase correction": 24,
+    "feedback": 26,
+    "dummy": 27,
+    "real-time feedback": 28,
+    "surface coil correction": 29,
+    "phase stabilization reference": 30,
+    "phase stabilization": 31,
+}
+"""Kinds of acquisitions that are not image data → number of the ISMRMRD flag, counted from 1."""
+
+_REVERSE = 22
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MAX_HEADER_BYTES = 16 << 20
+_ROWS_AT_ONCE = 256
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+def _has_flag(flags: NDArray[np.uint64], number: int) -> NDArray[np.bool_]:
+    marked: NDArray[np.bool_] = (flags >> np.uint64(number - 1)) & np.uint64(1) != 0
+    return marked
+
+
+def _hard_linked(group: h5py.Group, name: str) -> Any:
+    link = group.get(name, getlink=True)
+    _require(
+        isinstance(link, h5py.HardLink),
+        f"{name} is a link to somewhere else, which is not followed; store the data itself.",
+    )
+    item = group[name]
+    if isinstance(item, h5py.Dataset):
+        _require(
+            not item.external and not item.is_virtual,
+            f"{name} is stored in other files, which are not read; store the data itself.",
+        )
+    return item
+
+
+def _open(path: Path) -> h5py.File:
+    with path.open("rb") as file:
+        start = [file.read(8)]
+        for offset in (512, 1024, 2048):
+            file.seek(offset)
+            start.append(file.read(8))
+    _require(_SIGNATURE in start, "is not an HDF5 file; give an ISMRMRD file (.h5).")
+    try:
+        return h5py.File(path, "r")
+    except OSError:
+        raise InputError("is truncated or damaged HDF5; copy the file again.") from None
+
+
+def _dataset_group(file: h5py.File) -> tuple[h5py.Group, int]:
+    """The group that holds the raw data, and how many such groups there are."""
+    found = []
+    for name in sorted(file, key=lambda n: (n != "dataset", n))[:1000]:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            continue
+        item = file[name]
+        if isinstance(item, h5py.Group) and "xml" in item and "data" in item:
+            found.append(item)
+    _require(bool(found), "is HDF5 but not ISMRMRD: it holds no dataset with 'xml' and 'data'; convert it to ISMRMRD.")
+    return found[0], len(found)
+
+
+def _facts_of_header(xml: Any) -> dict[str, Any]:
+    """The whitelist: matrix, field of view, trajectory type, TR. Millimetres and milliseconds, (y, x) order."""
+    from ismrmrd import xsd
+
+    _require(isinstance(xml, h5py.Dataset) and xml.size == 1, "xml does not hold one ISMRMRD header; convert it again.")
+    text = xml[()] if xml.shape == () else xml[0]
+    text = text.encode() if isinstance(text, str) else bytes(text)
+    _require(len(text) <= _MAX_HEADER_BYTES, "its header is larger than 16 MB; convert it again.")
+    text = text.rstrip(b"\0")
+    # A document type could name other files or expand without bound; ISMRMRD has no use for one.
+    _require(
+        b"<!" not in text.replace(b"<!--", b"") and b"\0" not in text, "its header declares a document type; remove it."
+    )
+    try:
+        header = xsd.CreateFromDocument(text)
+    except Exception:
+        raise InputError("its header is not valid ISMRMRD XML; convert it again.") from None
+    _require(bool(header.encoding), "its header has no encoding; convert it again.")
+    encoding = header.encoding[0]
+    facts: dict[str, Any] = {"trajectory": encoding.trajectory.value if encoding.trajectory else "other"}
+    for name, space in (("matrix", encoding.reconSpace), ("encoded_matrix", encoding.encodedSpace)):
+        _require(space is not None, f"its header has no {name.replace('_', ' ')}; convert it again.")
+        fov_name = name.replace("matrix", "fov_mm")
+        facts[name] = [int(space.matrixSize.y), int(space.matrixSize.x)]
+        facts[fov_name] = [float(space.fieldOfView_mm.y), float(space.fieldOfView_mm.x)]
+    sequence = header.sequenceParameters
+    facts["tr_ms"] = float(sequence.TR[0]) if sequence is not None and sequence.TR else None
+    return facts
+
+
+def _image_rows(head: NDArray[Any]) -> tuple[NDArray[np.intp], dict[str, int]]:
+    """Rows that are image data of the first encoding, and how many others were left out, by kind."""
+    keep = np.ones(len(head), dtype=bool)
+    left_out = {}
+    for kind, number in NOT_IMAGING.items():
+        marked = keep & _has_flag(head["flags"], number)
+        if marked.any():
+            left_out[kind] = int(marked.sum())
+            keep &= ~marked
+    other = keep & (head["encoding_space_ref"] != 0)
+    if other.any():
+        left_out["other encoding"] = int(other.sum())
+        keep &= ~other
+    return np.flatnonzero(keep), left_out
+
+
+def _one_value(values: NDArray[Any], what: str, advice: str) -> int:
+    distinct = np.unique(values)
+    _require(len(distinct) == 1, f"{what} differs between acquisitions ({distinct[0]} and {distinct[-1]}); {advice}")
+    return int(distinct[0])
+
+
+def _frame_hint(idx: NDArray[Any]) -> int | None:
+    """Spokes per frame, if the repetition or phase counter numbers equal blocks of consecutive spokes."""
+    for counter in ("repetition", "phase"):
+        values = idx[counter].astype(np.int64)
+        starts = np.flatnonzero(np.diff(values)) + 1
+        if len(starts) == 0 or not (np.diff(values)[starts - 1] == 1).all():
+            continue
+        blocks = np.diff(np.concatenate([[0], starts, [len(values)]]))
+        if (blocks[:-1] == blocks[0]).all() and blocks[-1] <= blocks[0] and blocks[0] > 1:
+            return int(blocks[0])
+    return None
+
+
+def _read_rows(
+    data: h5py.Dataset, rows: NDArray[np.intp], coils: int, samples: int, dims: int
+) -> tuple[NDArray[np.complex64], NDArray[np.float32] | None]:
+    """(row, coil, sample) and (row, sample, dim), in blocks so that memory stays near the size of the result."""
+    kdata = np.empty((len(rows), coils, samples), dtype=np.complex64)
+    traj = np.empty((len(rows), samples, dims), dtype=np.float32) if dims else None
+    for start in range(0, int(rows[-1]) + 1, _ROWS_AT_ONCE):
+        inside = rows[(rows >= start) & (rows < start + _ROWS_AT_ONCE)]
+        if len(inside) == 0:
+            continue
+        block = data[start : start + _ROWS_AT_ONCE]
+        first = int(np.searchsorted(rows, inside[0]))
+        for i, row in enumerate(inside - start):
+            values = np.asarray(block["data"][row], dtype=np.float32)
+            _require(
+                values.size == 2 * coils * samples,
+                f"acquisition {start + int(row)} holds {values.size} numbers where {2 * coils * samples} belong; "
+                "the file is truncated or damaged, copy it again.",
+            )
+            kdata[first + i] = values.view(np.complex64).reshape(coils, samples)
+            if traj is not None:
+                points = np.asarray(block["traj"][row], dtype=np.float32)
+                _require(
+                    points.size == samples * dims,
+                    f"the trajectory of acquisition {start + int(row)} holds {points.size} numbers where "
+                    f"{samples * dims} belong; convert the file again.",
+                )
+                traj[first + i] = points.reshape(samples, dims)
+    return kdata, traj
+
+
+def extract(path: Path) -> Extracted:
+    """Read the image acquisitions of an ISMRMRD file.
+
+    Returns
+    -------
+    arrays
+        ``kdata`` (slice, coil, spoke, readout) complex64; ``ktraj`` (spoke, readout, 2) float32, (ky, kx), in the
+        file's own unit, only if the file holds one; ``ticks`` (spoke,) int64, time stamps of the first slice.
+    facts
+        Numbers and words of the whitelist.
+
+    Raises
+    ------
+    InputError
+        One sentence, without the file's name.
+    """
+    with _open(path) as file:
+        group, n_datasets = _dataset_group(file)
+        xml, data = _hard_linked(group, "xml"), _hard_linked(group, "data")
+        facts = _facts_of_header(xml)
+        facts["datasets"] = n_datasets
+        _require(
+            isinstance(data, h5py.Dataset)
+            and data.ndim == 1
+            and {"head", "traj", "data"} <= set(data.dtype.names or ()),
+            "data does not hold ISMRMRD acquisitions; convert it again.",
+        )
+        for name in ("traj", "data"):
+            base = h5py.check_vlen_dtype(data.dtype[name])
+            _require(base is not None and base.kind == "f", f"data/{name} does not hold numbers; convert it again.")
+        _require(
+            0 < len(data) <= path.stat().st_size,
+            "data holds no acquisitions, or fewer than it declares; copy it again.",
+        )
+        head = data["head"]
+        rows, facts["left_out"] = _image_rows(head)
+        _require(len(rows) > 0, "holds no image acquisitions, only calibration data; give the file of the scan itself.")
+        return _assemble(path, data, head[rows], rows, facts)
+
+
+def _assemble(
+    path: Path, data: h5py.Dataset, head: NDArray[Any], rows: NDArray[np.intp], facts: dict[str, Any]
+) -> Extracted:
+    idx = head["idx"]
+    for counter, what in (("contrast", "contrast"), ("set", "set"), ("kspace_encode_step_2", "partition")):
+        _one_value(idx[counter], f"the {what} counter", f"only one {what} can be read; split the file.")
+    samples = _one_value(head["number_of_samples"], "the number of samples", "spokes must be equally long.")
+    coils = _one_value(head["active_channels"], "the number of coils", "every spoke must hold the same coils.")
+    dims = _one_value(head["trajectory_dimensions"], "the number of trajectory dimensions", "convert it again.")
+    pre = _one_value(head["discard_pre"], "discard_pre", "convert it again.")
+    post = _one_value(head["discard_post"], "discard_post", "convert it again.")
+    centre = _one_value(head["center_sample"], "center_sample", "convert it again.")
+    _require(
+        samples - pre - post >= 4 and coils >= 1, f"spokes hold {samples} samples and {coils} coils; convert it again."
+    )
+    _require(dims in (0, 2, 3), f"the trajectory has {dims} dimensions; 2 are needed.")
+    _require(
+        len(rows) * coils * samples * 8 <= path.stat().st_size,
+        f"{len(rows)} spokes of {coils} coils and {samples} samples do not fit into the file; copy it again.",
+    )
+    _require(
+        bool(dims) or not _has_flag(head["flags"], _REVERSE).any(),
+        "spokes were read out in reverse and there is no trajectory; store the trajectory in the file.",
+    )
+    numbers, slice_of = np.unique(idx["slice"], return_inverse=True)
+    counts = np.bincount(slice_of)
+    _require(
+        bool((counts == counts[0]).all()),
+        f"slices hold {counts.min()} to {counts.max()} spokes; they must hold equally many.",
+    )
+    order = np.argsort(slice_of, kind="stable").reshape(len(numbers), -1)
+    kdata, traj = _read_rows(data, rows, coils, samples, dims)
+    used = slice(pre, samples - post)
+    arrays: dict[str, NDArray[Any]] = {
+        "kdata": np.ascontiguousarray(kdata[order].transpose(0, 2, 1, 3)[..., used]),
+        "ticks": head["acquisition_time_stamp"].astype(np.int64)[order[0]],
+    }
+    if traj is not None:
+        arrays["ktraj"] = _in_plane(traj[:, used], order)
+    facts["center_sample"] = centre - pre
+    facts["spokes_per_frame"] = _frame_hint(idx[order[0]])
+    return arrays, facts
+
+
+def _in_plane(traj: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(spoke, readout, 2) as (ky, kx), the same for every slice."""
+    _require(bool(np.isfinite(traj).all()), "its trajectory holds NaN or Inf; convert it again.")
+    if traj.shape[-1] == 3:
+        extent = np.abs(traj[..., :2]).max()
+        _require(
+            bool(np.abs(traj[..., 2]).max() <= 1e-4 * extent), "its trajectory is 3-D; only 2-D slices can be read."
+        )
+    per_slice = traj[..., 1::-1][order]
+    _require(
+        bool(np.allclose(per_slice, per_slice[:1], atol=1e-5 * float(np.abs(per_slice).max()))),
+        "its slices have different trajectories; split the file by slice.",
+    )
+    return np.ascontiguousarray(per_slice[0])
