@@ -9,6 +9,7 @@ The adjoint is exactly the conjugate transpose of this.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from napari_dainr.errors import ResourceError
 
 __all__ = ["BACKENDS", "Nufft", "make_nufft"]
 
@@ -44,11 +47,32 @@ class Nufft(ABC):
 
     @property
     def n_frames(self) -> int:
-        return self.ktraj.shape[0]
+        return int(self.ktraj.shape[0])
 
     @property
     def n_samples(self) -> int:
-        return self.ktraj.shape[1]
+        return int(self.ktraj.shape[1])
+
+    def _radians(self) -> NDArray[np.float64]:
+        """(frame, sample, 2) trajectory in radians per pixel, in [−π, π).
+
+        Pixel offsets are integers, so the transform is periodic in k: samples beyond ±n/2 are folded back in double
+        precision, where that is exact to 1e-15.
+        """
+        omega = 2 * np.pi * self.ktraj / np.asarray(self.matrix, dtype=np.float64)
+        folded: NDArray[np.float64] = np.remainder(omega + np.pi, 2 * np.pi) - np.pi
+        return folded
+
+    @property
+    def _scale(self) -> float:
+        """1 / √(Ny·Nx)."""
+        return float(1 / np.sqrt(self.matrix[0] * self.matrix[1]))
+
+    def _check(self, data: Tensor, frames: Sequence[int], tail: tuple[int, ...]) -> None:
+        if data.ndim < 3 or tuple(data.shape[2:]) != tail or data.shape[0] != len(frames):
+            raise ValueError(f"expected ({len(frames)}, coil, {', '.join(map(str, tail))}), got {tuple(data.shape)}")
+        if any(not 0 <= f < self.n_frames for f in frames):
+            raise IndexError(f"frames must lie in 0…{self.n_frames - 1}, got {list(frames)}")
 
     @abstractmethod
     def _forward(self, image: Tensor, frames: Sequence[int]) -> Tensor:
@@ -60,13 +84,13 @@ class Nufft(ABC):
 
     def __call__(self, image: Tensor, frames: Sequence[int]) -> Tensor:
         """Forward transform of (n, coil, y, x); row i uses the trajectory of ``frames[i]``."""
-        result: Tensor = _Apply.apply(image, self, frames, False)
-        return result
+        self._check(image, frames, self.matrix)
+        return _apply(image, self, frames, False)
 
     def adjoint(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
         """Adjoint transform of (n, coil, sample)."""
-        result: Tensor = _Apply.apply(kdata, self, frames, True)
-        return result
+        self._check(kdata, frames, (self.n_samples,))
+        return _apply(kdata, self, frames, True)
 
 
 class _Apply(torch.autograd.Function):
@@ -79,8 +103,13 @@ class _Apply(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        back = ctx.nufft._forward if ctx.adjoint else ctx.nufft._adjoint
-        return back(grads[0], ctx.frames), None, None, None
+        # Through apply again, so that gradients of gradients are right too.
+        return _apply(grads[0], ctx.nufft, ctx.frames, not ctx.adjoint), None, None, None
+
+
+def _apply(data: Tensor, nufft: Nufft, frames: Sequence[int], adjoint: bool) -> Tensor:
+    result: Tensor = _Apply.apply(data, nufft, tuple(int(f) for f in frames), adjoint)  # type: ignore[no-untyped-call]
+    return result
 
 
 def make_nufft(
@@ -92,9 +121,76 @@ def make_nufft(
 ) -> Nufft:
     """A NUFFT of the given backend; ``auto`` is finufft on CPU, cufinufft on CUDA where it imports, else torchkbnufft.
 
+    Parameters
+    ----------
+    ktraj : (frame, sample, 2) float array
+        Last axis (ky, kx), cycles per field of view; values beyond ±n/2 wrap around.
+    matrix : (y, x)
+        Pixels.
+    device : torch.device or str
+        Where the tensors live.
+    backend : str
+        ``"auto"`` or one of `BACKENDS`.
+    threads : int or None
+        CPU threads of finufft; None takes every core this process may use. The result does not depend on it.
+
     Raises
     ------
     ResourceError
         If the backend asked for is not installed or does not run on the device.
+    ValueError
+        If the trajectory or the matrix is not of the form above.
     """
-    raise NotImplementedError
+    ktraj = np.asarray(ktraj)
+    if ktraj.ndim != 3 or ktraj.shape[2] != 2 or 0 in ktraj.shape:
+        raise ValueError(f"ktraj must be (frame, sample, 2), got {ktraj.shape}")
+    if not np.isfinite(ktraj).all():
+        raise ValueError("ktraj holds NaN or infinite values")
+    if len(matrix) != 2 or min(matrix) < 2:
+        raise ValueError(f"matrix must be two sizes of at least 2, got {matrix}")
+    matrix = (int(matrix[0]), int(matrix[1]))
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ResourceError("The device is set to cuda, but PyTorch finds no CUDA GPU here: set the device to cpu.")
+    if backend == "auto":
+        backend = _choose(device)
+    if backend == "finufft" and device.type != "cpu":
+        raise ResourceError(f"The NUFFT backend finufft runs on the CPU only, not on {device}: use auto.")
+    if backend == "cufinufft" and device.type != "cuda":
+        raise ResourceError(f"The NUFFT backend cufinufft runs on CUDA only, not on {device}: use auto.")
+    # A backend's file is imported when it is used: each brings a package of its own.
+    match backend:
+        case "finufft":
+            from .nufft_finufft import FinufftNufft
+
+            return FinufftNufft(ktraj, matrix, device, threads or _cores())
+        case "cufinufft":
+            from .nufft_cufinufft import CufinufftNufft
+
+            return CufinufftNufft(ktraj, matrix, device)
+        case "torchkbnufft":
+            from .nufft_torchkb import TorchkbNufft
+
+            return TorchkbNufft(ktraj, matrix, device)
+        case "exact":
+            from .nufft_exact import ExactNufft
+
+            return ExactNufft(ktraj, matrix, device)
+    raise ResourceError(f"There is no NUFFT backend {backend!r}: use auto or one of {', '.join(BACKENDS)}.")
+
+
+def _choose(device: torch.device) -> str:
+    """What ``auto`` means on a device."""
+    if device.type == "cpu":
+        return "finufft"
+    if device.type == "cuda":
+        from .nufft_cufinufft import cufinufft_runs
+
+        if cufinufft_runs(device.index or 0):
+            return "cufinufft"
+    return "torchkbnufft"
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
