@@ -26,8 +26,8 @@ from napari_dainr.ops.temporal import temporal_difference, temporal_difference_a
 
 __all__ = ["GraspMethod", "GraspState", "auto_lambda"]
 
-DUAL_STEP = 0.05
-"""σ of the data dual relative to the preconditioner; found by measurement, see docs/explanation/methods.md."""
+PRIMAL_STEP = 0.7
+"""τ ‖x‖-scale of the primal step (images have a 99.9th percentile of 1); see docs/explanation/methods.md."""
 RELAXATION = 1.8
 """Over-relaxation, below 2 for convergence."""
 POWER_ITERATIONS = 10
@@ -95,10 +95,10 @@ class GraspMethod:
 
     def step(self, problem: Problem, state: GraspState) -> Mapping[str, Tensor | float]:
         frames = list(range(problem.n_frames))
-        sigma = DUAL_STEP * problem.dcf[:, None]
         # Half of the step-size budget τ(σ_d ‖W^½A‖² + σ_v ‖D‖²) ≤ 1 goes to each of the two duals; ‖D‖² ≤ 4.
-        sigma_tv = DUAL_STEP * state.norm / 4
-        tau = 1 / (2 * DUAL_STEP * state.norm)
+        tau = PRIMAL_STEP
+        sigma = problem.dcf[:, None] / (2 * tau * state.norm)
+        sigma_tv = 1 / (8 * tau)
 
         gradient = problem.adjoint(state.data_dual, frames) + temporal_difference_adjoint(state.tv_dual)
         x = state.x - tau * gradient
