@@ -1,5 +1,5 @@
 # Everything here sets itself up: Python 3.11 or newer and make are enough to begin with.
-#   make demo         simulate a radial cine, reconstruct it with every method, write pictures to demo/
+#   make demo         simulate a radial cine, reconstruct it with every method, write pictures to demo/ (made anew each time)
 #   make test         the tests, in a virtual screen where the system has one
 #   make test-all     the same with the slow ones
 #   make lint         ruff, mypy, import-linter, typos
@@ -23,6 +23,7 @@ ARGS ?=
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.base
+	$(if $(filter demo,$(OUT)),rm -rf demo)
 	$(BIN)/napari-dainr demo -o $(OUT)
 
 test: $(VENV)/.dev $(VENV)/.system

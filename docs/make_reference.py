@@ -5,9 +5,8 @@ Usage: python docs/make_reference.py [FOLDER]
 
 from __future__ import annotations
 
+import argparse
 import os
-import re
-import subprocess
 import sys
 import typing
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from napari_dainr.cli import build_parser
 from napari_dainr.methods.config import CONFIGS, PRESETS
 from napari_dainr.recipe import Recipe
 
@@ -42,12 +42,13 @@ def kind(annotation: Any) -> str:
 def allowed(field: FieldInfo) -> str:
     """Type and bounds of a field."""
     bounds = [
-        f"{sign} {getattr(limit, name):g}"
+        f"{sign} {getattr(limit, name)}"
         for limit in field.metadata
         for name, sign in BOUNDS.items()
         if getattr(limit, name, None) is not None
     ]
-    return " ".join([kind(field.annotation), ", ".join(bounds)]).strip()
+    what, empty, rest = kind(field.annotation).partition(" or empty")
+    return " ".join([what, *filter(None, [", ".join(bounds)])]) + empty + rest
 
 
 def shown(value: Any) -> str:
@@ -90,29 +91,20 @@ def settings() -> str:
     return "\n".join(parts)
 
 
-def help_of(*command: str) -> str:
-    """What ``napari-dainr COMMAND --help`` prints, 100 columns wide and without colours."""
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHON_COLORS": "0", "TERM": "dumb"}
-    code = "import sys; from napari_dainr.cli import main; sys.argv[0] = 'napari-dainr'; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command, "--help"], env=environment, capture_output=True, text=True, check=True
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.rstrip().splitlines()) + "\n"
-
-
-def commands() -> list[str]:
-    """Names of the subcommands, in the order of the help."""
-    listed = re.search(r"\{([a-z,-]+)\}", help_of())
-    if not listed:
-        raise SystemExit("no subcommands in the help of napari-dainr")
-    return listed[1].split(",")
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Parsers of the subcommands by name, in the order of the help."""
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    raise LookupError("napari-dainr has no subcommands")
 
 
 def command_line() -> str:
-    """The page of all commands."""
-    parts = [MADE, "# Command line\n", f"```text\n{help_of()}```\n"]
-    for name in commands():
-        parts += [f"## `{name}`\n", f"```text\n{help_of(name)}```\n"]
+    """The page of all commands: what ``--help`` prints, 100 columns wide."""
+    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
+    parts = [MADE, "# Command line\n", f"```text\n{build_parser().format_help()}```\n"]
+    for name, parser in commands().items():
+        parts += [f"## `{name}`\n", f"```text\n{parser.format_help()}```\n"]
     return "\n".join(parts)
 
 
