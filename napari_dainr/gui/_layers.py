@@ -1,0 +1,158 @@
+"""Image series as napari layers: data, axes, units and the rules by which a layer is reused. No Qt, no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.data import ImageSeries
+from napari_dainr.recipe import Recipe
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+__all__ = ["METHOD_TITLES", "SeriesLayer", "display_limits", "layer_data", "layer_name"]
+
+AXIS_LABELS = ("t", "y", "x")
+UNITS = ("s", "mm", "mm")
+METHOD_TITLES = {"nufft": "NuFFT", "grasp": "GRASP", "dainr": "DA-INR"}
+
+
+def layer_name(recipe: Recipe, name: str) -> str:
+    """For instance ``cine_13 · DA-INR · 13 spokes``."""
+    title = METHOD_TITLES.get(recipe.method, recipe.method)
+    return f"{name} · {title} · {recipe.spokes_per_frame} spokes"
+
+
+def display_limits(magnitude: NDArray[np.float32]) -> tuple[float, float]:
+    """(0, 99.9th percentile) of a series; (0, 1) where it is all zero or not finite.
+
+    Large series are sampled, so that this takes milliseconds on the main thread.
+    """
+    flat = magnitude.reshape(-1)
+    sample = flat[:: max(1, flat.size // 200_000) | 1]
+    finite = sample[np.isfinite(sample)]
+    top = float(np.percentile(finite, 99.9)) if finite.size else 0.0
+    return (0.0, top if top > 0 else 1.0)
+
+
+def _geometry(series: ImageSeries) -> dict[str, Any]:
+    dy, dx = series.pixel_mm
+    start = float(series.times_s[0]) if series.n_frames else 0.0
+    return {"scale": (series.frame_step_s or 1.0, dy, dx), "translate": (start, 0.0, 0.0)}
+
+
+def _metadata(series: ImageSeries, recipe: Recipe) -> dict[str, Any]:
+    return {
+        "dainr": {
+            "recipe": recipe.model_dump(mode="json"),
+            "method": series.method,
+            "times_s": series.times_s.tolist(),
+            "frame_duration_s": series.frame_duration_s,
+            "interpolated": series.interpolated.tolist(),
+            "info": {key: value for key, value in series.info.items() if key != "recipe"},
+            "notice": RESEARCH_USE,
+        }
+    }
+
+
+def layer_data(
+    series: ImageSeries, recipe: Recipe, name: str, magnitude: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], dict[str, Any], str]:
+    """A series as napari layer data: (magnitude (frame, y, x), keywords, ``"image"``).
+
+    ``magnitude`` spares computing it again.
+    """
+    if magnitude is None:
+        magnitude = series.magnitude
+    keywords = {
+        "name": layer_name(recipe, name),
+        "axis_labels": AXIS_LABELS,
+        "units": UNITS,
+        "colormap": "gray",
+        "contrast_limits": display_limits(magnitude),
+        "metadata": _metadata(series, recipe),
+        **_geometry(series),
+    }
+    return magnitude, keywords, "image"
+
+
+class SeriesLayer:
+    """One layer that shows one run, from its first preview to its result.
+
+    The layer is held by reference, so it may be renamed; if it was deleted it is added again. Contrast is fixed by the
+    first picture; the result sets it once more where the first picture was far off and the user left it alone.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.layer: Image | None = None
+        self._own_limits: tuple[float, float] | None = None
+
+    def show(
+        self,
+        series: ImageSeries,
+        magnitude: NDArray[np.float32],
+        recipe: Recipe,
+        name: str,
+        *,
+        new_run: bool = False,
+        final: bool = False,
+    ) -> Image:
+        """Put a series into the layer; main thread only.
+
+        Parameters
+        ----------
+        magnitude : (frame, y, x) float32
+            ``series.magnitude``, computed off the main thread.
+        new_run
+            Rename the layer and choose its contrast afresh.
+        final
+            This is the result, not a preview.
+        """
+        layer = self.layer
+        if layer is None or layer not in self._viewer.layers:
+            return self._add(series, magnitude, recipe, name)
+        layer.data = magnitude
+        for key, value in _geometry(series).items():
+            setattr(layer, key, value)
+        layer.metadata = {**layer.metadata, **_metadata(series, recipe)}
+        if new_run:
+            layer.name = layer_name(recipe, name)
+        limits = display_limits(magnitude)
+        if new_run or (final and self._untouched() and self._far_off(limits)):
+            self._set_limits(layer, limits)
+        return layer
+
+    def _add(self, series: ImageSeries, magnitude: NDArray[np.float32], recipe: Recipe, name: str) -> Image:
+        keywords = layer_data(series, recipe, name, magnitude)[1]
+        old = self.layer
+        if old is not None:  # the user deleted it in mid-run: same looks again
+            keywords |= {"name": old.name, "contrast_limits": tuple(old.contrast_limits), "colormap": old.colormap}
+        first = not len(self._viewer.layers)
+        layer: Image = self._viewer.add_image(magnitude, **keywords)
+        self.layer = layer
+        self._own_limits = (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))
+        if first:
+            self._viewer.canvas.overlays.scale_bar.visible = True
+        if first and magnitude.shape[0] > 1:
+            self._viewer.dims.set_current_step(0, 0)
+        return layer
+
+    def _untouched(self) -> bool:
+        assert self.layer is not None
+        return self._own_limits is not None and np.allclose(self.layer.contrast_limits, self._own_limits)
+
+    def _far_off(self, limits: tuple[float, float]) -> bool:
+        assert self._own_limits is not None
+        ratio = limits[1] / self._own_limits[1]
+        return not 0.8 < ratio < 1.25
+
+    def _set_limits(self, layer: Image, limits: tuple[float, float]) -> None:
+        layer.contrast_limits_range = limits
+        layer.contrast_limits = limits
+        self._own_limits = limits

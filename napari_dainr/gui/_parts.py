@@ -1,0 +1,169 @@
+"""Small widgets that the dock is put together from."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication, QWheelEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+__all__ = ["Banner", "ComboBox", "DoubleSpinBox", "Note", "SpinBox", "mark"]
+
+ERROR_COLOUR, WARNING_COLOUR, INFO_COLOUR = "#d9534f", "#c9922e", "#4a7fb5"
+
+
+def mark(widget: QWidget, problem: str | None, tip: str = "") -> None:
+    """Give a field a red border and the reason as its tooltip, or take them away again."""
+    name = type(widget).__mro__[0].__name__
+    widget.setStyleSheet(f"{name} {{ border: 1px solid {ERROR_COLOUR}; }}" if problem else "")
+    widget.setToolTip(problem or tip)
+
+
+class SpinBox(QSpinBox):
+    """A spin box that the wheel changes only while it has the focus, so that scrolling the dock changes nothing."""
+
+    def __init__(self, low: int, high: int, tip: str = "") -> None:
+        super().__init__()
+        self.setRange(low, high)
+        self.setToolTip(tip)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setKeyboardTracking(True)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        if event is None or self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class DoubleSpinBox(QDoubleSpinBox):
+    """As :class:`SpinBox`, for fractions."""
+
+    def __init__(self, low: float, high: float, step: float, tip: str = "") -> None:
+        super().__init__()
+        self.setRange(low, high)
+        self.setSingleStep(step)
+        self.setDecimals(2)
+        self.setToolTip(tip)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        if event is None or self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class ComboBox(QComboBox):
+    """A combo box of (value, text) that the wheel changes only while it has the focus."""
+
+    def __init__(self, choices: list[tuple[str, str]], tip: str = "") -> None:
+        super().__init__()
+        self.setToolTip(tip)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(8)
+        self.set_choices(choices)
+
+    def set_choices(self, choices: list[tuple[str, str]]) -> None:
+        self.clear()
+        for value, text in choices:
+            self.addItem(text, value)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        if event is None or self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class Note(QLabel):
+    """A line of small wrapped text."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        font = self.font()
+        font.setPointSizeF(0.92 * font.pointSizeF())
+        self.setFont(font)
+
+
+class Banner(QFrame):
+    """One sentence that stays until it is closed or something newer happens, with the details behind a button."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = ""
+        self.text = Note()
+        self.details = QPlainTextEdit()
+        self.details.setReadOnly(True)
+        self.details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.details.setFixedHeight(140)
+        self._more = QPushButton("Details")
+        self._more.setCheckable(True)
+        self._copy = QPushButton("Copy")
+        self._copy.setToolTip("Copy the sentence and the details.")
+        close = QToolButton()
+        close.setText("✕")
+        close.setAutoRaise(True)
+        close.setToolTip("Close")
+        self._more.toggled.connect(self.details.setVisible)
+        self._copy.clicked.connect(self._to_clipboard)
+        close.clicked.connect(self.hide)
+
+        head = QHBoxLayout()
+        head.addWidget(self.text, 1)
+        head.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self._more)
+        row.addWidget(self._copy)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 6, 6, 6)
+        layout.setSpacing(4)
+        layout.addLayout(head)
+        layout.addLayout(row)
+        layout.addWidget(self.details)
+        self.setObjectName("dainr_banner")
+        self.hide()
+
+    def show_message(self, kind: str, text: str, details: str = "") -> None:
+        """Show a sentence; ``kind`` is error, warning or info. Info never covers an error that is still shown."""
+        if kind == "info" and self.kind == "error" and self.isVisibleTo(self.parentWidget()):
+            return
+        self.kind = kind
+        colour = {"error": ERROR_COLOUR, "warning": WARNING_COLOUR}.get(kind, INFO_COLOUR)
+        self.setStyleSheet(
+            f"#dainr_banner {{ border: 1px solid {colour}; border-left: 5px solid {colour}; border-radius: 3px; }}"
+        )
+        self.text.setText(text)
+        self.details.setPlainText(details)
+        self._more.setChecked(False)
+        self.details.hide()
+        self._more.setVisible(bool(details))
+        self._copy.setVisible(bool(details) or kind == "error")
+        self.show()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.kind = ""
+        self.hide()
+
+    def _to_clipboard(self) -> None:
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(f"{self.text.text()}\n\n{self.details.toPlainText()}".strip())

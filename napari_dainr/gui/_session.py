@@ -1,0 +1,368 @@
+"""Between the model, the engine jobs and the layers: everything the dock does that is not a widget.
+
+All methods run on the main thread. A session outlives its dock when the dock is closed in mid-run, until the job has
+ended; what a job of an older generation says is dropped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_dainr.data import ImageSeries
+from napari_dainr.errors import DainrError
+from napari_dainr.gui import _worker
+from napari_dainr.gui._layers import METHOD_TITLES, SeriesLayer
+from napari_dainr.gui._model import Action, Model, Phase, Source
+from napari_dainr.gui._settings import viewer_settings
+from napari_dainr.gui._worker import Ended, Failed, Job, Loaded, Mail, Picture
+from napari_dainr.recipe import Recipe, save_recipe
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["Session"]
+
+POLL_MS = 100
+_at_work: set[Session] = set()
+
+
+class Session:
+    """One dock's work.
+
+    Signals
+    -------
+    progressed(Progress)
+    losses_came(list)
+        (stage, step, losses by name) since the last call.
+    run_began()
+        Plot and progress start afresh.
+    run_ended()
+    told(str, str, str)
+        (kind, sentence, details), kind one of ``error``, ``warning``, ``info``.
+    """
+
+    progressed = Signal(object)
+    losses_came = Signal(list)
+    run_began = Signal()
+    run_ended = Signal()
+    told = Signal(str, str, str)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.model = Model()
+        self.series: ImageSeries | None = None
+        self.recipe: Recipe | None = None
+        self.folder: Path | None = None
+        self._viewer: ViewerModel | None = viewer
+        self._generation = 0
+        self._job: Job | None = None
+        self._open_jobs: list[Job] = []
+        self._name = ""
+        self._layer: SeriesLayer | None = None
+        self._quick_layer: SeriesLayer | None = None
+        self._fresh = False
+        self._log: list[str] = []
+        self._scratch: Path | None = None
+        self._devices_known = False
+        self._delivering = False
+        self._timer = QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._poll)
+        self.model.form.device = viewer_settings().device
+
+    # ---------------------------------------------------------------- what the user asks for
+
+    def load(self, source: Source) -> bool:
+        """Read k-space and take a first look; refused (with a banner) while a fit runs."""
+        if not self.model.apply(Action.LOAD):
+            self.told.emit("warning", f"{source.label} was not opened: a reconstruction is running; stop it first.", "")
+            return False
+        job = self._new_job()
+        self._begin(job, self._loaded, _worker.load, source)
+        return True
+
+    def start(self) -> None:
+        """Fit with the form's settings; data and recipe are frozen here."""
+        model = self.model
+        if not model.can(Action.START):
+            return
+        try:
+            recipe = model.recipe()
+        except DainrError as error:
+            self.told.emit("error", str(error), "")
+            return
+        assert model.kspace is not None
+        model.apply(Action.START)
+        if self._layer is None or model.form.keep_previous:
+            self._layer = self._new_layer()
+        self._name, self._fresh, self._log = model.kspace.name, True, []
+        settings = viewer_settings()
+        job = self._new_job()
+        self.run_began.emit()
+        self.recipe = recipe
+        more = (recipe, model.kspace, self._new_folder(), settings.preview_hz, settings.checkpoint_s)
+        self._begin(job, self._ended, _worker.fit, *more)
+
+    def pause(self) -> None:
+        """Rest after the step in hand, or go on."""
+        if self._job is None:
+            return
+        if self.model.apply(Action.PAUSE):
+            self._job.pause()
+        elif self.model.apply(Action.RESUME):
+            self._job.resume()
+
+    def stop(self) -> None:
+        """End the fit after the step in hand and keep the result."""
+        if self._job is not None and self.model.apply(Action.STOP):
+            self._job.request_stop()
+
+    def save_recipe(self, path: Path) -> None:
+        """Write the form as a recipe file."""
+        try:
+            save_recipe(self.model.recipe(), path)
+        except (DainrError, OSError) as error:
+            self._tell_failure(error, f"{path.name} was not written")
+            return
+        self.told.emit("info", f"Recipe saved: {path.name}.", f"napari-dainr recon --recipe {path}")
+
+    def export(self, path: Path) -> None:
+        """Write the last series, format by suffix, beside the event loop."""
+        series = self.series
+        if series is None:
+            return
+
+        def write() -> None:
+            from napari_dainr.io import export_series
+
+            export_series(series, path)
+
+        self._in_background(write, f"Series exported: {path.name}.", f"{path.name} was not written")
+
+    def save_run(self, path: Path) -> None:
+        """Copy the run folder of the last run to a new place, beside the event loop."""
+        folder = self.folder
+        if folder is None:
+            return
+
+        def write() -> None:
+            if path.exists():
+                raise FileExistsError(17, "it is there already; choose a new name")
+            part = path.with_name(path.name + ".part")
+            try:
+                shutil.copytree(folder, part)
+                part.rename(path)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+
+        self._in_background(write, f"Run saved: {path.name}.", f"{path.name} was not written")
+
+    # ---------------------------------------------------------------- leaving
+
+    def leave(self) -> None:
+        """The dock was closed: a running fit stops, and its result still reaches its layer."""
+        for job in self._open_jobs:
+            job.request_stop()
+        if not self._open_jobs:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """The viewer is gone: stop, and drop whatever comes."""
+        self._generation += 1
+        for job in self._open_jobs:
+            job.request_stop()
+        self._timer.stop()
+        self._job = self._viewer = self._layer = self._quick_layer = None
+        if not self._open_jobs:
+            self._clear_scratch()
+
+    # ---------------------------------------------------------------- jobs
+
+    def _new_job(self) -> Job:
+        if self._job is not None:
+            self._job.request_stop()
+        self._generation += 1
+        self._job = Job(self._generation)
+        return self._job
+
+    def _begin(
+        self,
+        job: Job,
+        then: Callable[[Any], None],
+        work: Callable[..., Generator[None, None, Any]],
+        *more: object,
+        lasting: bool = False,
+    ) -> None:
+        """Run ``work(job, *more)`` in a thread; ``then`` gets what it returns, unless a newer job has begun.
+
+        ``lasting`` outcomes are welcome at any time while the viewer is there.
+        """
+        from napari.qt.threading import create_worker
+
+        def returned(outcome: object) -> None:
+            if self._delivering:  # napari's progress bars process events: news in hand goes first
+                QTimer.singleShot(0, lambda: returned(outcome))
+                return
+            self._close(job)
+            if self._viewer is not None and (lasting or job.generation == self._generation):
+                then(outcome)
+
+        worker = create_worker(work, job, *more, _start_thread=False)
+        worker.returned.connect(returned)
+        worker.finished.connect(lambda: self._close(job))  # a worker that napari quit returns nothing
+        self._open_jobs.append(job)
+        _at_work.add(self)
+        self._timer.start()
+        worker.start()
+
+    def _close(self, job: Job) -> None:
+        if job in self._open_jobs:
+            self._open_jobs.remove(job)
+        job.request_stop()
+        if not self._open_jobs:
+            self._timer.stop()
+            _at_work.discard(self)
+            if self._viewer is None:
+                self._clear_scratch()
+
+    def _poll(self) -> None:
+        if self._job is None or self._delivering:
+            return
+        self._delivering = True
+        try:
+            self._deliver(self._job.collect())
+        finally:
+            self._delivering = False
+
+    def _deliver(self, mail: Mail) -> None:
+        if self.model.phase is Phase.LOADING:
+            return
+        if mail.losses:
+            self.losses_came.emit(mail.losses)
+        if mail.progress is not None:
+            self.progressed.emit(mail.progress)
+        if mail.notices:
+            self._log += mail.notices
+            self.told.emit("info", mail.notices[-1], "\n".join(self._log))
+        if mail.picture is not None and self.recipe is not None:
+            self._show(mail.picture, self.recipe)
+
+    # ---------------------------------------------------------------- outcomes
+
+    def _loaded(self, outcome: Loaded | Failed) -> None:
+        if isinstance(outcome, Failed):
+            self._fail(outcome)
+            return
+        self.model.set_data(outcome.kspace, outcome.source)
+        self._name = outcome.kspace.name
+        try:
+            recipe = self.model.quick_look_recipe()
+        except ValueError:  # the file's own hint cannot be used; the form marks it
+            self.model.apply(Action.LOADED)
+            return
+        self.recipe = recipe
+        job = self._new_job()
+        self._begin(job, self._looked, _worker.fit, recipe, outcome.kspace, None, 0.0)
+
+    def _looked(self, outcome: Ended | Failed) -> None:
+        if isinstance(outcome, Failed):
+            self._fail(outcome)
+        else:
+            if self._quick_layer is None or self.model.form.keep_previous:
+                self._quick_layer = self._new_layer()
+            picture, recipe = outcome.picture, outcome.finished.recipe
+            self._quick_layer.show(picture.series, picture.magnitude, recipe, self._name, new_run=True)
+            self.model.apply(Action.LOADED)
+        if not self._devices_known:
+            self._begin(Job(self._generation), self._found_devices, _worker.available_devices, lasting=True)
+
+    def _found_devices(self, outcome: tuple[str, ...] | Failed) -> None:
+        if isinstance(outcome, Failed):
+            self.told.emit("warning", outcome.message, outcome.details)
+            return
+        self._devices_known = True
+        wanted = self.model.form.device
+        if self.model.set_devices(outcome):
+            self.told.emit("warning", f"Device {wanted} is not there; auto was chosen.", "")
+
+    def _ended(self, outcome: Ended | Failed) -> None:
+        assert self._job is not None
+        mail = self._job.collect()
+        mail.picture = None
+        self._deliver(mail)
+        self.run_ended.emit()
+        if isinstance(outcome, Failed):
+            self._fail(outcome)
+            return
+        finished, picture = outcome.finished, outcome.picture
+        self.series, self.recipe, self.folder = finished.series, finished.recipe, finished.folder
+        self.model.has_result = True
+        self._show(picture, finished.recipe, final=True)
+        self.model.apply(Action.FINISH)
+        verb = "Stopped; the result so far is kept" if finished.stopped else "Finished"
+        title = METHOD_TITLES.get(finished.recipe.method, finished.recipe.method)
+        self.told.emit("info", f"{verb}: {title} in {finished.seconds:.1f} s.", "\n".join(self._log))
+
+    def _fail(self, failed: Failed) -> None:
+        self.model.apply(Action.FAIL)
+        self.told.emit("error", failed.message, failed.details)
+
+    # ---------------------------------------------------------------- layers
+
+    def _new_layer(self) -> SeriesLayer:
+        assert self._viewer is not None
+        return SeriesLayer(self._viewer)
+
+    def _show(self, picture: Picture, recipe: Recipe, final: bool = False) -> None:
+        if self._layer is None or self._viewer is None:
+            return
+        self._layer.show(picture.series, picture.magnitude, recipe, self._name, new_run=self._fresh, final=final)
+        self._fresh = False
+
+    # ---------------------------------------------------------------- files
+
+    def _new_folder(self) -> Path:
+        """A run folder of our own, kept until the next run, so that a crash loses little and "Save run" is a copy."""
+        self._clear_scratch()
+        self._scratch = Path(tempfile.mkdtemp(prefix="napari-dainr-"))
+        return self._scratch / "run"
+
+    def _clear_scratch(self) -> None:
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch = self.folder = None
+
+    def _in_background(self, write: Callable[[], None], done: str, failed: str) -> None:
+        from napari.qt.threading import create_worker
+
+        def work() -> Generator[None, None, Exception | None]:
+            yield None
+            try:
+                write()
+            except Exception as error:
+                return error
+            return None
+
+        def returned(error: Exception | None) -> None:
+            if error is None:
+                self.told.emit("info", done, "")
+            else:
+                self._tell_failure(error, failed)
+
+        worker = create_worker(work, _start_thread=False)
+        worker.returned.connect(returned)
+        worker.start()
+
+    def _tell_failure(self, error: Exception, what: str) -> None:
+        if isinstance(error, DainrError):
+            self.told.emit("error", str(error), "")
+            return
+        failed = _worker.as_failed(error, what)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        self.told.emit("error", f"{what}: {reason}.", failed.details)

@@ -1,0 +1,217 @@
+"""Engine jobs that run beside the event loop. Nothing here touches a widget, a layer or the viewer.
+
+A job is a generator for napari's worker threads. It never lets an exception out: a ``RuntimeError`` that leaves a
+generator worker is swallowed there and the worker counts as running for ever, so failures are *returned*. Stop is our
+own event, because quitting a worker does not end its generator. Pictures travel through a mailbox that keeps only the
+newest, because the queue of worker signals has no bound.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dainr import recipe as recipes
+from napari_dainr.data import ImageSeries, KSpace
+from napari_dainr.errors import DainrError
+from napari_dainr.gui._model import Source
+from napari_dainr.recipe import Finished, Notice, Preview, Progress, Recipe
+
+__all__ = [
+    "Ended",
+    "Failed",
+    "Job",
+    "Loaded",
+    "Mail",
+    "Picture",
+    "as_failed",
+    "available_devices",
+    "fit",
+    "load",
+    "read_source",
+]
+
+YIELD_S = 0.1
+"""Seconds between yields of a job: each is one queued Qt event and one chance to quit."""
+
+
+NO_MEMORY = ("outofmemory", "out of memory", "can't allocate memory", "not enough memory")
+"""Signs of it in the names and texts of torch's errors, which are plain RuntimeErrors on the CPU."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A series ready to be shown: magnitude (frame, y, x) float32 computed off the main thread."""
+
+    series: ImageSeries
+    magnitude: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """k-space that was read."""
+
+    kspace: KSpace
+    source: Source
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """A reconstruction that came to its end, whole or stopped."""
+
+    finished: Finished
+    picture: Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """A job that ended badly: one sentence for the user, and everything else behind Details."""
+
+    message: str
+    details: str
+
+
+@dataclass
+class Mail:
+    """What happened since the last look."""
+
+    picture: Picture | None = None
+    progress: Progress | None = None
+    losses: list[tuple[str, int, dict[str, float]]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+class Job:
+    """A handle on one job, shared by the two threads.
+
+    ``generation`` tells jobs apart: what arrives from any but the newest is dropped.
+    """
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.stop = threading.Event()
+        self._go = threading.Event()
+        self._go.set()
+        self._lock = threading.Lock()
+        self._mail = Mail()
+
+    def pause(self) -> None:
+        self._go.clear()
+
+    def resume(self) -> None:
+        self._go.set()
+
+    def request_stop(self) -> None:
+        """Stop after the step in hand and keep the result; also ends a pause."""
+        self.stop.set()
+        self._go.set()
+
+    def wait_while_paused(self, seconds: float) -> bool:
+        """True if the job may go on."""
+        return self._go.wait(seconds)
+
+    def post(self, event: Notice | Progress | Picture) -> None:
+        """Leave something for the main thread; a newer picture or progress replaces the older one."""
+        with self._lock:
+            mail = self._mail
+            if isinstance(event, Picture):
+                mail.picture = event
+            elif isinstance(event, Progress):
+                mail.progress = event
+                if event.losses:
+                    mail.losses.append((event.stage, event.step, event.losses))
+            else:
+                mail.notices.append(event.text)
+
+    def collect(self) -> Mail:
+        """Everything posted since the last call."""
+        with self._lock:
+            mail, self._mail = self._mail, Mail()
+        return mail
+
+
+def as_failed(error: BaseException, what: str) -> Failed:
+    details = "".join(traceback.format_exception(error))
+    text = " ".join(str(error).split())
+    lower = f"{type(error).__name__} {text}".lower()
+    if isinstance(error, DainrError):
+        message = text
+    elif isinstance(error, MemoryError) or any(sign in lower for sign in NO_MEMORY):
+        message = (
+            f"Out of memory while {what}: choose a smaller scale ratio or temporal upsampling, "
+            "more spokes per frame, or device cpu, and start again."
+        )
+    else:
+        kind = type(error).__name__
+        message = f"Something went wrong while {what} ({kind}: {text[:200]}); see Details, then start again."
+    return Failed(message, details)
+
+
+def fit(
+    job: Job,
+    recipe: Recipe,
+    kspace: KSpace,
+    folder: Path | None = None,
+    preview_hz: float = 2.0,
+    checkpoint_s: float = 30.0,
+) -> Generator[None, None, Ended | Failed]:
+    """Run a recipe; what it tells goes into the job's mailbox, the end is returned."""
+    last = time.monotonic()
+    try:
+        events = recipes.run(
+            recipe, folder, kspace=kspace, stop=job.stop, preview_hz=preview_hz, checkpoint_s=checkpoint_s
+        )
+        for event in events:
+            if isinstance(event, Finished):
+                return Ended(event, Picture(event.series, event.series.magnitude))
+            if isinstance(event, Preview):
+                job.post(Picture(event.series, event.series.magnitude))
+            elif isinstance(event, (Progress, Notice)):
+                job.post(event)
+            while not job.wait_while_paused(YIELD_S):
+                yield None
+            if time.monotonic() - last >= YIELD_S:
+                last = time.monotonic()
+                yield None
+        return Failed("The reconstruction ended without a result; start again.", "The event stream had no Finished.")
+    except Exception as error:
+        return as_failed(error, "reconstructing")
+
+
+def read_source(source: Source) -> KSpace:
+    """Read a file, or make the sample data."""
+    if source.path is not None:
+        from napari_dainr.io import read_kspace
+
+        return read_kspace(source.path)
+    from napari_dainr.phantom import sample_kspace
+
+    return sample_kspace(source.sample or "cine")
+
+
+def load(job: Job, source: Source) -> Generator[None, None, Loaded | Failed]:
+    """Read k-space."""
+    try:
+        yield None
+        return Loaded(read_source(source), source)
+    except Exception as error:
+        return as_failed(error, f"reading {source.label}")
+
+
+def available_devices(job: Job) -> Generator[None, None, tuple[str, ...] | Failed]:
+    """Devices that torch can use here, ``auto`` first. Imports torch, so it runs beside the first reconstruction."""
+    try:
+        yield None
+        import torch
+
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        return ("auto", "cpu", *(["cuda"] if len(gpus) == 1 else gpus))
+    except Exception as error:
+        return as_failed(error, "looking for a GPU")

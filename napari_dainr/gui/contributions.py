@@ -1,0 +1,127 @@
+"""What the manifest names: reader, sample data and the commands of the palette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_dainr.gui._model import Source
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_dainr.gui.widget import ReconstructionDock
+
+__all__ = [
+    "get_reader",
+    "open_dock_command",
+    "pause_command",
+    "read_kspace_file",
+    "sample_cine",
+    "sample_liver",
+    "start_command",
+    "stop_command",
+]
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+NOTHING: list[tuple[Any, ...]] = [(None,)]
+"""What napari takes for "opened, and no layer comes of it"."""
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[tuple[Any, ...]]] | None:
+    """The reader for one HDF5 file; whether it holds radial k-space is said when it is read."""
+    if not isinstance(path, str):
+        return None
+    try:
+        with open(path, "rb") as file:
+            is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    except OSError:
+        return None
+    return read_kspace_file if is_hdf5 else None
+
+
+def read_kspace_file(path: str | list[str]) -> list[tuple[Any, ...]]:
+    """Open k-space.
+
+    With a window, the dock takes over: it reads beside the event loop, fills itself in and adds the first look as a
+    layer when it is there, so nothing freezes and a bad file becomes a banner. Without one, the first look is returned.
+    """
+    return _open(Source(path=Path(path if isinstance(path, str) else path[0])))
+
+
+def sample_cine() -> list[tuple[Any, ...]]:
+    """Sample data: moving cardiac cine."""
+    return _open(Source(sample="cine"))
+
+
+def sample_liver() -> list[tuple[Any, ...]]:
+    """Sample data: liver with contrast agent."""
+    return _open(Source(sample="liver"))
+
+
+def _window() -> napari.viewer.Viewer | None:
+    import napari
+
+    viewer = napari.current_viewer()
+    return viewer if viewer is not None and getattr(viewer, "window", None) is not None else None
+
+
+def _open(source: Source) -> list[tuple[Any, ...]]:
+    viewer = _window()
+    if viewer is None:
+        return [_first_look(source)]
+    from napari_dainr.gui.widget import open_dock
+
+    open_dock(viewer).session.load(source)
+    return NOTHING
+
+
+def _first_look(source: Source) -> tuple[Any, ...]:
+    from napari_dainr import recipe as recipes
+    from napari_dainr.gui._layers import layer_data
+    from napari_dainr.gui._model import Model
+    from napari_dainr.gui._worker import read_source
+
+    kspace = read_source(source)
+    model = Model()
+    model.set_data(kspace, source)
+    for event in recipes.run(model.quick_look_recipe(), kspace=kspace):
+        if isinstance(event, recipes.Finished):
+            return layer_data(event.series, event.recipe, kspace.name)
+    raise AssertionError("a run ends with Finished")
+
+
+def _dock() -> ReconstructionDock | None:
+    viewer = _window()
+    if viewer is None:
+        return None
+    from napari_dainr.gui.widget import open_dock
+
+    return open_dock(viewer)
+
+
+def open_dock_command() -> None:
+    """Open the dock."""
+    _dock()
+
+
+def start_command() -> None:
+    """Start the reconstruction with the settings of the dock."""
+    if (dock := _dock()) is not None:
+        if dock.run_panel.buttons["start"].isEnabled():
+            dock.session.start()
+        else:
+            dock.banner.show_message("warning", f"Nothing was started: {dock.run_panel.buttons['start'].toolTip()}")
+
+
+def pause_command() -> None:
+    """Pause the reconstruction, or go on."""
+    if (dock := _dock()) is not None:
+        dock.session.pause()
+
+
+def stop_command() -> None:
+    """Stop the reconstruction and keep the result."""
+    if (dock := _dock()) is not None:
+        dock.session.stop()

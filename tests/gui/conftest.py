@@ -1,0 +1,124 @@
+"""Docks in real viewers, and a scripted engine for what a real one does too rarely."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_dainr.data import ImageSeries, KSpace
+from napari_dainr.gui._model import Phase, Source
+from napari_dainr.gui.widget import ReconstructionDock, open_dock
+from napari_dainr.recipe import Event, Finished, Notice, Preview, Progress, Recipe
+
+WAIT_MS = 30_000
+
+
+class ScriptedEngine:
+    """Yields the events of a fit of ``n_steps`` steps; fails, waits or stops where it is told to.
+
+    ``error`` is raised after ``fail_at`` steps. ``gate`` holds the fit before every step while it is clear.
+    """
+
+    def __init__(self) -> None:
+        self.n_steps = 20
+        self.step_s = 0.005
+        self.fail_at = -1
+        self.error: Exception = RuntimeError("nothing")
+        self.gate = threading.Event()
+        self.gate.set()
+        self.runs: list[Recipe] = []
+        self.steps_done = 0
+        self.ended: list[str] = []
+
+    def series(self, recipe: Recipe, kspace: KSpace, level: float) -> ImageSeries:
+        frames = kspace.n_spokes // recipe.spokes_per_frame
+        y, x = kspace.matrix
+        duration = recipe.spokes_per_frame * kspace.tr_s
+        ramp = np.linspace(0, level, frames * y * x, dtype=np.float32).reshape(frames, y, x)
+        return ImageSeries(
+            image=ramp.astype(np.complex64),
+            times_s=duration * (np.arange(frames) + 0.5),
+            pixel_mm=(kspace.fov_mm[0] / y, kspace.fov_mm[1] / x),
+            frame_duration_s=duration,
+            interpolated=np.zeros(frames, bool),
+            method=recipe.method,
+        )
+
+    def run(
+        self,
+        recipe: Recipe,
+        folder: Path | None = None,
+        *,
+        kspace: KSpace,
+        resume: bool = False,
+        stop: threading.Event | None = None,
+        preview_hz: float = 0.0,
+        checkpoint_s: float = 30.0,
+    ) -> Iterator[Event]:
+        self.runs.append(recipe)
+        if recipe.method == "nufft":
+            yield Finished(self.series(recipe, kspace, 1.0), recipe, 0.0, False, folder)
+            return
+        yield Notice(f"{recipe.threads} threads")
+        step, stopped = 0, False
+        while step < self.n_steps and not stopped:
+            self.gate.wait(20)
+            if step == self.fail_at:
+                self.ended.append("failed")
+                raise self.error
+            time.sleep(self.step_s)
+            step += 1
+            self.steps_done = step
+            yield Progress(step, self.n_steps, "fit", {"loss": 1 / step}, 0.1, 10.0, 1.0)
+            if preview_hz and step % 5 == 1:
+                yield Preview(step, self.series(recipe, kspace, float(step)))
+            stopped = stop is not None and stop.is_set()
+        self.ended.append("stopped" if stopped else "finished")
+        yield Finished(self.series(recipe, kspace, 100.0 + step), recipe, 0.5, stopped, folder)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedEngine]:
+    """The scripted engine in place of the real one."""
+    scripted = ScriptedEngine()
+    monkeypatch.setattr("napari_dainr.recipe.run", scripted.run)
+    yield scripted
+    scripted.gate.set()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def dock(viewer: Any, qtbot: Any, request: pytest.FixtureRequest) -> Iterator[ReconstructionDock]:
+    """An empty dock; at the end its jobs are over."""
+    opened = open_dock(viewer)
+    session = opened.session
+    yield opened
+    scripted = request.node.funcargs.get("engine")
+    if scripted is not None:
+        scripted.gate.set()
+    session.abandon()
+    qtbot.waitUntil(lambda: not session._open_jobs, timeout=WAIT_MS)
+
+
+@pytest.fixture
+def load_tiny(
+    dock: ReconstructionDock, qtbot: Any, tiny_kspace: KSpace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[], None]:
+    """Loads the tiny phantom, as if from a file, and waits for the first look."""
+    monkeypatch.setattr("napari_dainr.gui._worker.read_source", lambda source: tiny_kspace)
+
+    def load() -> None:
+        assert dock.session.load(Source(path=tmp_path / "tiny.h5"))
+        qtbot.waitUntil(lambda: dock.model.phase is Phase.READY, timeout=WAIT_MS)
+
+    return load
