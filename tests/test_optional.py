@@ -1,0 +1,41 @@
+"""What a user reads when an optional package is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_dainr.errors import ResourceError
+from napari_dainr.optional import require
+
+
+def test_returns_the_module() -> None:
+    assert require("os.path", extra=None, purpose="Anything") is sys.modules["os.path"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "command"), [("gpu", 'pip install "napari-dainr[gpu]"'), (None, "pip install absent_")]
+)
+def test_says_what_to_install(extra: str | None, command: str) -> None:
+    with pytest.raises(ResourceError) as caught:
+        require("absent_package.part", extra=extra, purpose="The transform on the GPU")
+    text = str(caught.value)
+    assert text.startswith("The transform on the GPU needs the package absent_package, which is not installed")
+    assert command in text
+    assert "\n" not in text
+
+
+def test_installed_but_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_package.py").write_text("raise OSError('libcuda.so.1:\\n cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ResourceError, match=r"cannot be loaded \(libcuda.so.1: cannot open shared object file\)"):
+        require("broken_package", extra="gpu", purpose="The transform")
+
+
+def test_a_missing_dependency_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_package.py").write_text("import a_dependency_that_is_absent\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ResourceError, match=r"half_package, which is installed but .*a_dependency_that_is_absent"):
+        require("half_package", extra=None, purpose="The transform")
