@@ -43,7 +43,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks $(ARGS)
 
 screenshots: $(VENV)/.dev $(VENV)/.system
-	bash tools/with-screen.sh $(BIN)/python docs/make_pictures.py
+	bash tools/with-screen.sh $(BIN)/python docs/make_screenshots.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make_reference.py
