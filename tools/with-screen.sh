@@ -3,6 +3,6 @@
 # (Qt's "offscreen" platform is not enough: napari needs OpenGL.)
 set -euo pipefail
 if command -v xvfb-run >/dev/null; then
-    exec xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" "$@"
+    exec xvfb-run -a -s "-screen 0 1700x1100x24 +extension GLX" "$@"
 fi
 exec "$@"
