@@ -1,0 +1,67 @@
+"""Threads for compiled kernels: a pool of our own, because kernels that release the GIL need no more.
+
+numba's own parallel layers are not used: which ones exist differs between machines, one of them aborts the process when
+two Python threads call it, and another competes with PyTorch's OpenMP threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+__all__ = ["get_threads", "run_parts", "set_threads"]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_lock = threading.Lock()
+_threads = _cores()
+_pool: ThreadPoolExecutor | None = None
+
+
+def get_threads() -> int:
+    """Threads that one call of a kernel uses, the calling thread among them."""
+    return _threads
+
+
+def set_threads(n_threads: int) -> None:
+    """Set how many threads one call of a kernel uses, in the whole process. Results do not depend on it.
+
+    Raises
+    ------
+    ValueError
+        If ``n_threads`` is less than 1.
+    """
+    global _threads, _pool
+    if n_threads < 1:
+        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
+    with _lock:
+        if n_threads != _threads and _pool is not None:
+            _pool.shutdown(wait=False)  # what it was given is still finished
+            _pool = None
+        _threads = n_threads
+
+
+def run_parts(work: Callable[[int], None], n_parts: int) -> None:
+    """Call ``work(0)`` … ``work(n_parts − 1)``, side by side, the last one on the calling thread.
+
+    ``work`` must release the GIL to gain anything, must not call this function itself, and may be called in any order.
+    """
+    global _pool
+    if n_parts < 1:
+        return
+    futures = []
+    if n_parts > 1:
+        with _lock:
+            if _pool is None:
+                _pool = ThreadPoolExecutor(max(1, _threads - 1), "dainr-kernel")
+            futures = [_pool.submit(work, part) for part in range(n_parts - 1)]
+    try:
+        work(n_parts - 1)
+    finally:
+        for future in futures:
+            future.result()
