@@ -23,9 +23,9 @@ METHOD_TITLES = {"nufft": "NuFFT", "grasp": "GRASP", "dainr": "DA-INR"}
 
 
 def layer_name(recipe: Recipe, name: str) -> str:
-    """For instance ``cine_13 · DA-INR · 13 spokes``."""
+    """For instance ``DA-INR · 13 spokes · cine_13``; what tells runs apart comes first, the layer list is narrow."""
     title = METHOD_TITLES.get(recipe.method, recipe.method)
-    return f"{name} · {title} · {recipe.spokes_per_frame} spokes"
+    return f"{title} · {recipe.spokes_per_frame} spokes · {name}"
 
 
 def display_limits(magnitude: NDArray[np.float32]) -> tuple[float, float]:

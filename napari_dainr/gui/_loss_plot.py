@@ -35,6 +35,7 @@ class LossPlot(QWidget):
         super().__init__()
         self._losses: dict[str, tuple[list[int], list[float]]] = {}
         self._stage = ""
+        self._names: frozenset[str] = frozenset()
         self._drawn = 0.0
         self._colours = ("#262930", "#f0f1f2")
         self._canvas: Any = None
@@ -66,10 +67,11 @@ class LossPlot(QWidget):
         self._lines.clear()
 
     def add(self, losses: list[tuple[str, int, dict[str, float]]]) -> None:
-        """Take (stage, step, losses by name); another stage begins another curve."""
+        """Take (stage, step, losses by name); another stage, or losses of other names, begin another curve."""
         for stage, step, values in losses:
-            if stage != self._stage:
-                self._stage = stage
+            names = frozenset(values)
+            if stage != self._stage or names != self._names:
+                self._stage, self._names = stage, names
                 self._forget()
             for name, value in values.items():
                 if math.isfinite(value) and value > 0:
@@ -96,18 +98,19 @@ class LossPlot(QWidget):
             return
         if self._canvas is None:
             self._make_canvas()
-        low, high, last = math.inf, 0.0, 1
+        low, high, first, last = math.inf, 0.0, math.inf, 1.0
         for i, (name, (steps, values)) in enumerate(self._losses.items()):
             x, y = np.asarray(steps), np.asarray(values)
-            mean = smooth(y, max(1, min(50, y.size // 5)))
+            mean = smooth(y, max(1, min(20, y.size // 10)))
             every = max(1, x.size // MOST_POINTS)
             thin, strong = self._line(name, COLOURS[i % len(COLOURS)])
             thin.set_data(x[::every], y[::every])
             strong.set_data(x[::every], mean[::every])
-            low, high, last = min(low, float(y.min())), max(high, float(y.max())), max(last, int(x[-1]))
+            low, high = min(low, float(y.min())), max(high, float(y.max()))
+            first, last = min(first, float(x[0])), max(last, float(x[-1]))
         middle = math.sqrt(low * high)
         self._axes.set_ylim(min(0.8 * low, middle / 2), max(1.25 * high, middle * 2))
-        self._axes.set_xlim(0, max(last, 2))
+        self._axes.set_xlim(first, max(last, first + 2))
         self._axes.set_ylabel(f"loss · {self._stage}" if self._stage else "loss")
         many = len(self._losses) > 1
         legend = self._axes.get_legend()
@@ -140,7 +143,7 @@ class LossPlot(QWidget):
         self._axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=6))
         self._axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         self._axes.yaxis.set_minor_locator(NullLocator())
-        self._axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        self._axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         self._axes.margins(0)
         self._hint.hide()
         layout = self.layout()

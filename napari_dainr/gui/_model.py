@@ -104,16 +104,16 @@ TRANSITIONS: dict[tuple[Phase, Action], Phase] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where k-space comes from: a file, or a built-in sample."""
+    """Where k-space comes from: a file, or a built-in sample (which has a file of its own once it is loaded)."""
 
     path: Path | None = None
     sample: str | None = None
 
     @property
     def label(self) -> str:
-        if self.path is not None:
-            return self.path.name
-        return SAMPLES.get(self.sample or "", self.sample or "")
+        if self.sample is not None:
+            return SAMPLES.get(self.sample, self.sample)
+        return self.path.name if self.path is not None else ""
 
 
 @dataclass
@@ -235,7 +235,7 @@ class Model:
     def values(self) -> dict[str, Any]:
         """The form as the named values of a recipe, unchecked."""
         form, source = self.form, self.source
-        data = "" if source is None else str(source.path.absolute()) if source.path else f"sample:{source.sample}"
+        data = str(source.path.absolute()) if source is not None and source.path is not None else ""
         return {
             "data": data,
             "slice_index": form.slice_index,

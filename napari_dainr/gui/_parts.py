@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QGuiApplication, QWheelEvent
 from qtpy.QtWidgets import (
     QComboBox,
@@ -18,8 +18,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
-__all__ = ["Banner", "ComboBox", "DoubleSpinBox", "Note", "SpinBox", "mark"]
+__all__ = ["Banner", "ComboBox", "DoubleSpinBox", "Note", "SpinBox", "mark", "section"]
 
 ERROR_COLOUR, WARNING_COLOUR, INFO_COLOUR = "#d9534f", "#c9922e", "#4a7fb5"
 
@@ -74,8 +75,13 @@ class ComboBox(QComboBox):
         self.setToolTip(tip)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
+        self.setMinimumContentsLength(6)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_choices(choices)
+
+    def minimumSizeHint(self) -> QSize:
+        """Narrow: long entries show in the list and in the tooltip."""
+        return QSize(84, super().minimumSizeHint().height())
 
     def set_choices(self, choices: list[tuple[str, str]]) -> None:
         self.clear()
@@ -102,6 +108,19 @@ class Note(QLabel):
         self.setFont(font)
 
 
+def section(title: str, *inside: QWidget, open_: bool = False) -> QCollapsible:
+    """A part of the dock that folds, without the gaps that its frames would add."""
+    box = QCollapsible(title)
+    for widget in inside:
+        box.addWidget(widget)
+    for layout in (box.layout(), box.content().layout()):
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+    if open_:
+        box.expand(animate=False)
+    return box
+
+
 class Banner(QFrame):
     """One sentence that stays until it is closed or something newer happens, with the details behind a button."""
 
@@ -115,6 +134,7 @@ class Banner(QFrame):
         self.details.setFixedHeight(140)
         self._more = QPushButton("Details")
         self._more.setCheckable(True)
+        self._more.setToolTip("Show all of it.")
         self._copy = QPushButton("Copy")
         self._copy.setToolTip("Copy the sentence and the details.")
         close = QToolButton()
@@ -127,16 +147,12 @@ class Banner(QFrame):
 
         head = QHBoxLayout()
         head.addWidget(self.text, 1)
-        head.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self._more)
-        row.addWidget(self._copy)
+        for button in (self._more, self._copy, close):
+            head.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 6, 6, 6)
+        layout.setContentsMargins(8, 5, 4, 5)
         layout.setSpacing(4)
         layout.addLayout(head)
-        layout.addLayout(row)
         layout.addWidget(self.details)
         self.setObjectName("dainr_banner")
         self.hide()
@@ -155,7 +171,7 @@ class Banner(QFrame):
         self._more.setChecked(False)
         self.details.hide()
         self._more.setVisible(bool(details))
-        self._copy.setVisible(bool(details) or kind == "error")
+        self._copy.setVisible(kind == "error")
         self.show()
 
     def clear(self) -> None:

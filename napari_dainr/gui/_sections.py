@@ -17,15 +17,21 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible, QElidingLabel
+from superqt import QElidingLabel
 
 from napari_dainr.data import KSpace
 from napari_dainr.gui._layers import METHOD_TITLES
 from napari_dainr.gui._method_form import MethodForm
 from napari_dainr.gui._model import FIBONACCI, SAMPLES, Model, Phase
-from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note, SpinBox, mark
+from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note, SpinBox, mark, section
 from napari_dainr.methods.config import CONFIGS, PRESETS
 from napari_dainr.recipe import Recipe
+
+CHIPS = (5, 8, 13, 21, 34, 55, 89)
+CHIP_STYLE = (
+    "QToolButton { border: 1px solid palette(mid); border-radius: 3px; padding: 1px; }"
+    "QToolButton:checked { background: #4a7fb5; color: white; border-color: #4a7fb5; }"
+)
 
 __all__ = ["DataSection", "ReconstructionSection", "facts", "summary"]
 
@@ -37,7 +43,7 @@ def summary(kspace: KSpace) -> str:
         f"{kspace.n_readout} samples",
         f"{kspace.n_coils} coil{'s' if kspace.n_coils > 1 else ''}",
         f"{kspace.n_spokes * kspace.tr_s:.3g} s",
-        f"{kspace.matrix[0]} × {kspace.matrix[1]} pixels",
+        f"{kspace.matrix[0]} × {kspace.matrix[1]} px",
     ]
     if kspace.n_slices > 1:
         parts.insert(0, f"{kspace.n_slices} slices")
@@ -71,11 +77,9 @@ class DataSection(QWidget):
         super().__init__()
         self._model = model
         self.open_button = QPushButton()
-        self.sample_button = QToolButton()
-        self.sample_button.setText("Sample ")
+        self.sample_button = QPushButton("Sample ▾")
+        self.sample_button.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0px; }")
         self.sample_button.setToolTip("Load built-in sample data.")
-        self.sample_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.sample_button.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         menu = QMenu(self.sample_button)
         self.sample_actions = {name: menu.addAction(title) for name, title in SAMPLES.items()}
         self.sample_button.setMenu(menu)
@@ -83,9 +87,7 @@ class DataSection(QWidget):
         self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.summary = Note("Open an ISMRMRD file with golden-angle radial k-space, or the sample data.")
         self.facts = Note()
-        self.details = QCollapsible("detected and assumed")
-        self.details.setContentsMargins(0, 0, 0, 0)
-        self.details.addWidget(self.facts)
+        self.details = section("detected and assumed", self.facts)
         self.slice = SpinBox(0, 9999, _tip("slice_index"))
         self.slice_row = QWidget()
         slice_form = _form()
@@ -156,13 +158,16 @@ class ReconstructionSection(QWidget):
         self.upsample = SpinBox(1, 16, _tip("upsample"))
         self.device = ComboBox([(d, d) for d in model.devices], _tip("device"))
         self.seed = SpinBox(0, 2**31 - 1, _tip("seed"))
+        for spin in (self.spokes, self.scale, self.upsample):
+            spin.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.seed.setButtonSymbols(SpinBox.ButtonSymbols.NoButtons)
+        self.seed.setMaximumWidth(90)
         self.keep = QCheckBox("keep earlier results as layers")
         self.keep.setToolTip("Off: a new run draws into the layer of the run before.")
         self.spokes_note = Note()
         self.derived = Note()
         self.method_form = MethodForm(model)
-        self.method_box = QCollapsible("Method settings")
-        self.method_box.addWidget(self.method_form)
+        self.method_box = section("Method settings", self.method_form)
 
         method_row = QHBoxLayout()
         method_row.addWidget(self.method, 1)
@@ -171,19 +176,18 @@ class ReconstructionSection(QWidget):
         self.chips: dict[int, QToolButton] = {}
         chip_row = QHBoxLayout()
         chip_row.setSpacing(2)
-        for n in FIBONACCI:
+        chip_row.addWidget(QLabel("Fibonacci "))
+        for n in CHIPS:
             chip = QToolButton()
             chip.setText(str(n))
             chip.setCheckable(True)
             chip.setToolTip(f"{n} spokes per frame: a Fibonacci number, k-space is covered most evenly.")
-            chip.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            chip.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            chip.setMinimumWidth(26)
+            chip.setStyleSheet(CHIP_STYLE)
             chip.clicked.connect(lambda _=False, n=n: self._pick(n))
             self.chips[n] = chip
             chip_row.addWidget(chip)
-        draw_row = QHBoxLayout()
-        draw_row.addWidget(self.scale, 1)
-        draw_row.addWidget(QLabel("frames ×"))
-        draw_row.addWidget(self.upsample, 1)
         machine_row = QHBoxLayout()
         machine_row.addWidget(self.device, 1)
         machine_row.addWidget(QLabel("seed"))
@@ -192,14 +196,16 @@ class ReconstructionSection(QWidget):
         fields = _form()
         fields.addRow("Method", method_row)
         fields.addRow("Spokes / frame", self.spokes)
-        fields.addRow("", chip_row)
-        fields.addRow("Scale ratio r", draw_row)
+        fields.addRow(chip_row)
+        fields.addRow("Scale ratio r", self.scale)
+        fields.addRow("Upsample time ×", self.upsample)
         fields.addRow("Device", machine_row)
+        self.inputs = QWidget()
+        self.inputs.setLayout(fields)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(fields)
-        for widget in (self.spokes_note, self.derived, self.keep, self.method_box):
+        for widget in (self.inputs, self.spokes_note, self.derived, self.keep, self.method_box):
             layout.addWidget(widget)
 
         self.method.currentIndexChanged.connect(lambda _: model.choose_method(self.method.currentData()))
@@ -213,6 +219,11 @@ class ReconstructionSection(QWidget):
         model.form_changed.connect(self.refresh)
         model.data_changed.connect(self.refresh)
         self.refresh()
+
+    def set_editable(self, on: bool) -> None:
+        """While a fit runs its settings can be read, not changed."""
+        for widget in (self.inputs, self.keep, self.method_form):
+            widget.setEnabled(on)
 
     def _pick(self, n: int) -> None:
         self._model.form.spokes_per_frame = n
@@ -258,7 +269,7 @@ class ReconstructionSection(QWidget):
         if problem:
             note = f"Spokes per frame: {problem}"
         elif read_out is not None and not read_out.fibonacci:
-            near = sorted(sorted(self.chips, key=lambda n: abs(n - self._model.form.spokes_per_frame))[:2])
+            near = sorted(sorted(FIBONACCI, key=lambda n: abs(n - self._model.form.spokes_per_frame))[:2])
             note = f"Not a Fibonacci number; {near[0]} or {near[1]} covers k-space more evenly."
         self.spokes_note.setText(note)
         self.spokes_note.setVisible(bool(note))

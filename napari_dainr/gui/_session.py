@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ class Session:
         self._fresh = False
         self._log: list[str] = []
         self._scratch: Path | None = None
+        self._sample_folder: tempfile.TemporaryDirectory[str] | None = None
         self._devices_known = False
         self._delivering = False
         self._timer = QTimer()
@@ -84,7 +86,7 @@ class Session:
             self.told.emit("warning", f"{source.label} was not opened: a reconstruction is running; stop it first.", "")
             return False
         job = self._new_job()
-        self._begin(job, self._loaded, _worker.load, source)
+        self._begin(job, self._loaded, _worker.load, source, self._samples())
         return True
 
     def start(self) -> None:
@@ -124,13 +126,19 @@ class Session:
             self._job.request_stop()
 
     def save_recipe(self, path: Path) -> None:
-        """Write the form as a recipe file."""
+        """Write the form as a recipe file; sample data goes beside it, so that the command line finds it."""
+        source = self.model.source
         try:
-            save_recipe(self.model.recipe(), path)
+            recipe = self.model.recipe()
+            if source is not None and source.sample is not None and source.path is not None:
+                data = path.absolute().with_name(source.path.name)
+                shutil.copyfile(source.path, data)
+                recipe = recipe.model_copy(update={"data": str(data)})
+            save_recipe(recipe, path)
         except (DainrError, OSError) as error:
             self._tell_failure(error, f"{path.name} was not written")
             return
-        self.told.emit("info", f"Recipe saved: {path.name}.", f"napari-dainr recon --recipe {path}")
+        self.told.emit("info", f"Recipe saved: {path.name}.", f"Run it with: napari-dainr recon --recipe {path} -o RUN")
 
     def export(self, path: Path) -> None:
         """Write the last series, format by suffix, beside the event loop."""
@@ -177,7 +185,8 @@ class Session:
         self._generation += 1
         for job in self._open_jobs:
             job.request_stop()
-        self._timer.stop()
+        with suppress(RuntimeError):  # when the application ends, Qt may have deleted the timer already
+            self._timer.stop()
         self._job = self._viewer = self._layer = self._quick_layer = None
         if not self._open_jobs:
             self._clear_scratch()
@@ -327,6 +336,14 @@ class Session:
 
     # ---------------------------------------------------------------- files
 
+    def _samples(self) -> Path:
+        """A folder of our own for sample data, there as long as the session."""
+        if self._sample_folder is None:
+            self._sample_folder = tempfile.TemporaryDirectory(
+                prefix="napari-dainr-samples-", ignore_cleanup_errors=True
+            )
+        return Path(self._sample_folder.name)
+
     def _new_folder(self) -> Path:
         """A run folder of our own, kept until the next run, so that a crash loses little and "Save run" is a copy."""
         self._clear_scratch()
@@ -337,6 +354,9 @@ class Session:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch = self.folder = None
+        if self._viewer is None and self._sample_folder is not None:
+            self._sample_folder.cleanup()
+            self._sample_folder = None
 
     def _in_background(self, write: Callable[[], None], done: str, failed: str) -> None:
         from napari.qt.threading import create_worker

@@ -185,22 +185,27 @@ def fit(
         return as_failed(error, "reconstructing")
 
 
-def read_source(source: Source) -> KSpace:
-    """Read a file, or make the sample data."""
-    if source.path is not None:
-        from napari_dainr.io import read_kspace
+def read_source(source: Source, folder: Path) -> Loaded:
+    """Read a file, or make the sample data in ``folder`` and read that, so that a recipe can name the file."""
+    from napari_dainr.io import read_kspace
 
-        return read_kspace(source.path)
-    from napari_dainr.phantom import sample_kspace
+    if source.path is None:
+        from napari_dainr.io.ismrmrd import write_ismrmrd
+        from napari_dainr.phantom import sample_kspace
 
-    return sample_kspace(source.sample or "cine")
+        name = "liver" if source.sample == "liver" else "cine"
+        source = Source(folder / f"{name}-phantom.h5", name)
+        assert source.path is not None
+        write_ismrmrd(sample_kspace(name), source.path)
+    assert source.path is not None
+    return Loaded(read_kspace(source.path), source)
 
 
-def load(job: Job, source: Source) -> Generator[None, None, Loaded | Failed]:
-    """Read k-space."""
+def load(job: Job, source: Source, folder: Path) -> Generator[None, None, Loaded | Failed]:
+    """Read k-space; ``folder`` takes what sample data needs."""
     try:
         yield None
-        return Loaded(read_source(source), source)
+        return read_source(source, folder)
     except Exception as error:
         return as_failed(error, f"reading {source.label}")
 

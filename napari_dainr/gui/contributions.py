@@ -78,17 +78,20 @@ def _open(source: Source) -> list[tuple[Any, ...]]:
 
 
 def _first_look(source: Source) -> tuple[Any, ...]:
+    import tempfile
+
     from napari_dainr import recipe as recipes
     from napari_dainr.gui._layers import layer_data
     from napari_dainr.gui._model import Model
     from napari_dainr.gui._worker import read_source
 
-    kspace = read_source(source)
+    with tempfile.TemporaryDirectory(prefix="napari-dainr-") as folder:
+        loaded = read_source(source, Path(folder))
     model = Model()
-    model.set_data(kspace, source)
-    for event in recipes.run(model.quick_look_recipe(), kspace=kspace):
+    model.set_data(loaded.kspace, loaded.source)
+    for event in recipes.run(model.quick_look_recipe(), kspace=loaded.kspace):
         if isinstance(event, recipes.Finished):
-            return layer_data(event.series, event.recipe, kspace.name)
+            return layer_data(event.series, event.recipe, loaded.kspace.name)
     raise AssertionError("a run ends with Finished")
 
 

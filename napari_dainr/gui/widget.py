@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._model import Phase, Source
-from napari_dainr.gui._parts import Banner, Note
+from napari_dainr.gui._parts import Banner, Note, section
 from napari_dainr.gui._run_panel import RunPanel
 from napari_dainr.gui._sections import DataSection, ReconstructionSection
 from napari_dainr.gui._session import Session
@@ -47,11 +46,8 @@ class ReconstructionDock(QScrollArea):
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(6)
         column.addWidget(self.banner)
-        for title, section in (("1  Data", self.data), ("2  Reconstruction", self.reconstruction)):
-            box = QCollapsible(title)
-            box.addWidget(section)
-            box.expand(animate=False)
-            column.addWidget(box)
+        column.addWidget(section("1  Data", self.data, open_=True))
+        column.addWidget(section("2  Reconstruction", self.reconstruction, open_=True))
         column.addWidget(self.run_panel)
         column.addWidget(notice)
         column.addStretch(1)
@@ -59,7 +55,6 @@ class ReconstructionDock(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(360)
 
         self.data.open_button.clicked.connect(self._ask_for_file)
         for name, action in self.data.sample_actions.items():
@@ -75,6 +70,16 @@ class ReconstructionDock(QScrollArea):
         self._follow_theme()
         self._follow_phase(self.model.phase)
 
+    def sizeHint(self) -> QSize:
+        """As wide as it needs to be, so that the picture keeps the room on a small screen."""
+        return QSize(max(400, self.minimumSizeHint().width()), 720)
+
+    def minimumSizeHint(self) -> QSize:
+        """Never narrower than what is inside and its scroll bar: nothing is cut off."""
+        inside, bar = self.widget(), self.verticalScrollBar()
+        width = 360 if inside is None or bar is None else inside.minimumSizeHint().width() + bar.sizeHint().width()
+        return QSize(width, 200)
+
     def open_path(self, path: Path) -> bool:
         """Load a k-space file and take a first look; False (with a banner) while a fit runs."""
         return self.session.load(Source(path=path))
@@ -83,7 +88,7 @@ class ReconstructionDock(QScrollArea):
         self.data.refresh_phase(phase)
         if phase is Phase.LOADING:
             self.banner.clear()
-        self.reconstruction.setEnabled(not self.model.busy)
+        self.reconstruction.set_editable(not self.model.busy)
         self.data.slice.setEnabled(not self.model.busy)
 
     def _follow_theme(self, *_: object) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.gui._model import Phase, Source
+from napari_dainr.gui._worker import Loaded
 from napari_dainr.gui.widget import ReconstructionDock, open_dock
 from napari_dainr.recipe import Event, Finished, Notice, Preview, Progress, Recipe
 
@@ -115,7 +116,7 @@ def load_tiny(
     dock: ReconstructionDock, qtbot: Any, tiny_kspace: KSpace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[[], None]:
     """Loads the tiny phantom, as if from a file, and waits for the first look."""
-    monkeypatch.setattr("napari_dainr.gui._worker.read_source", lambda source: tiny_kspace)
+    monkeypatch.setattr("napari_dainr.gui._worker.read_source", lambda source, folder: Loaded(tiny_kspace, source))
 
     def load() -> None:
         assert dock.session.load(Source(path=tmp_path / "tiny.h5"))

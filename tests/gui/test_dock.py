@@ -41,7 +41,7 @@ def test_start_to_finish(dock: Any, viewer: Any, engine: ScriptedEngine, load_ti
     dock.run_panel.buttons["start"].click()
     assert dock.model.phase is Phase.RUNNING  # latched: no race with the worker's own signals
     assert not dock.run_panel.buttons["start"].isEnabled()
-    assert not dock.reconstruction.isEnabled()
+    assert not dock.reconstruction.spokes.isEnabled()
     _wait(qtbot, dock, Phase.DONE)
     assert len(viewer.layers) == 2
     layer = viewer.layers[-1]
@@ -162,9 +162,9 @@ def test_a_second_run_keeps_or_reuses_the_layer(
         _wait(qtbot, dock, Phase.DONE)
     names = [layer.name for layer in viewer.layers]
     assert names == (
-        ["tiny · NuFFT · 8 spokes", "tiny · DA-INR · 8 spokes", "tiny · GRASP · 8 spokes"]
+        ["NuFFT · 8 spokes · tiny", "DA-INR · 8 spokes · tiny", "GRASP · 8 spokes · tiny"]
         if keep
-        else ["tiny · NuFFT · 8 spokes", "tiny · GRASP · 8 spokes"]
+        else ["NuFFT · 8 spokes · tiny", "GRASP · 8 spokes · tiny"]
     )
 
 
@@ -245,7 +245,7 @@ def test_late_news_of_an_old_job_is_dropped(
 
 
 def test_bad_file_becomes_a_banner(dock: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(source: Source) -> None:
+    def refuse(source: Source, folder: Path) -> None:
         raise InputError("notes.h5: is not ISMRMRD: there is no group with a header; convert the file.")
 
     monkeypatch.setattr("napari_dainr.gui._worker.read_source", refuse)
