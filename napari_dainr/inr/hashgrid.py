@@ -1,12 +1,12 @@
 """Multiresolution hash encoding (paper section III-A.5, Eq. 8; Müller et al., ACM Trans. Graph. 41:102, 2022).
 
-A point of the square (or cube) [−1, 1] is looked up in L grids of growing resolution; at each the feature vectors of the
-surrounding vertices are linearly interpolated, and the L results are concatenated. All vectors live in one table of
+A point of the square (or cube) [−1, 1] is looked up in L grids of growing resolution; at each the feature vectors of
+the surrounding vertices are linearly interpolated, and the L results are concatenated. All vectors live in one table of
 (sum of entries, F) numbers. Grids that fit are stored vertex by vertex; finer ones share T entries by a spatial hash
 (Teschner et al., VMV 2003).
 
-Two backends that agree to rounding and share tables: plain PyTorch, here (any device, any floating type), and compiled CPU
-kernels in ``hashgrid_numba`` (float32).
+Two backends that agree to rounding and share tables: plain PyTorch, here (any device, any floating type), and compiled
+CPU kernels in ``hashgrid_numba`` (float32).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 __all__ = ["HashGrid", "HashGridSpec", "encode"]
 
@@ -155,7 +154,7 @@ def _encode_torch(coords: Tensor, table: Tensor, spec: HashGridSpec) -> Tensor:
     last = (cells - 1).to(coords.dtype)[:, None]
     unit = ((coords + 1) * 0.5).clamp(0, 1)
     position = unit[:, None, :] * cells.to(coords.dtype)[:, None]  # (n, L, dims)
-    corner = torch.minimum(position.detach().floor(), last)
+    corner = torch.minimum(position.detach().floor(), last).nan_to_num(0)  # a NaN ends in the result, via fraction
     fraction = position - corner
     low = corner.to(torch.int64)
     side = cells + 1
@@ -165,7 +164,9 @@ def _encode_torch(coords: Tensor, table: Tensor, spec: HashGridSpec) -> Tensor:
 
     weights, indices = [], []
     for bits in range(2**dims):
-        weight, dense, mixed = torch.ones_like(fraction[..., 0]), torch.zeros_like(low[..., 0]), 0
+        weight = torch.ones_like(fraction[..., 0])
+        dense = torch.zeros_like(low[..., 0])
+        mixed = torch.zeros_like(dense)
         for axis in range(dims):
             up = bits >> (dims - 1 - axis) & 1
             weight = weight * (fraction[..., axis] if up else 1 - fraction[..., axis])
@@ -218,9 +219,7 @@ def _buffer_of(table: Tensor) -> _GradientBuffer | None:
 
 class _EncodeNumba(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, coords: Tensor, table: Tensor, spec: HashGridSpec, buffer: _GradientBuffer | None
-    ) -> Tensor:
+    def forward(ctx: Any, coords: Tensor, table: Tensor, spec: HashGridSpec, buffer: _GradientBuffer | None) -> Tensor:
         from . import hashgrid_numba  # imports numba, which GPU users need not wait for
 
         coords = coords.contiguous()
@@ -231,10 +230,11 @@ class _EncodeNumba(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         from . import hashgrid_numba
 
+        if torch.is_grad_enabled():  # create_graph=True: a graph through here would silently lack this term
+            raise RuntimeError("the compiled hash grid cannot be differentiated twice: use backend='torch'")
         coords, table = ctx.saved_tensors
         grad_out = grads[0].contiguous().numpy()
         grad_coords = np.empty(coords.shape, np.float32) if ctx.needs_input_grad[0] else None

@@ -38,10 +38,16 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
 
 
 def _locate(coordinate, cells):  # type: ignore[no-untyped-def]
-    """(cell, fraction) along an axis; fraction in [0, 1]."""
-    unit = min(max((coordinate + _ONE) * _HALF, np.float32(0)), _ONE)
+    """(cell, fraction) along an axis; fraction in [0, 1]. A NaN gives a cell that exists and a fraction of NaN."""
+    unit = (coordinate + _ONE) * _HALF
+    if unit < np.float32(0):
+        unit = np.float32(0)
+    if unit > _ONE:
+        unit = _ONE
     position = unit * np.float32(cells)
-    cell = min(int(position), cells - 1)
+    cell = cells - 1
+    if position < np.float32(cell):
+        cell = int(position)
     return cell, position - np.float32(cell)
 
 
@@ -254,8 +260,12 @@ def backward(
     def work(part: int) -> None:
         # Finer levels cost more: deal the levels out in turn.
         for level in range(spec.levels - 1 - part, -1, -n_parts):
-            cells, offset, mask, column = spec.resolutions[level], spec.offsets[level], masks[level], level * spec.features
-            # Two passes: reading one large array while adding to another at the same index stalls on aliased addresses.
+            cells, offset, mask, column = (
+                spec.resolutions[level],
+                spec.offsets[level],
+                masks[level],
+                level * spec.features,
+            )
             if shares is not None:
                 on_coords(coords, table, grad_out, shares[level], cells, offset, mask, column, features)
             if grad_table is not None:
