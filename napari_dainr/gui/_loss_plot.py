@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from napari_dainr.gui._parts import Note
 
 __all__ = ["LossPlot", "smooth"]
 
-REDRAW_S = 0.25
+REDRAW_MS = 400
 MOST_POINTS = 1500
 COLOURS = ("#4c9be8", "#e8a14c", "#6fbf73", "#c97fd6")
 
@@ -29,14 +28,13 @@ def smooth(values: np.ndarray[Any, np.dtype[np.float64]], width: int) -> np.ndar
 
 
 class LossPlot(QWidget):
-    """Losses against steps on a log scale; raw values thin, running mean strong; at most four redraws a second."""
+    """Losses against steps on a log scale; raw values thin, running mean strong; at most 2.5 redraws a second."""
 
     def __init__(self) -> None:
         super().__init__()
         self._losses: dict[str, tuple[list[int], list[float]]] = {}
         self._stage = ""
         self._names: frozenset[str] = frozenset()
-        self._drawn = 0.0
         self._colours = ("#262930", "#f0f1f2")
         self._canvas: Any = None
         self._axes: Any = None
@@ -78,11 +76,8 @@ class LossPlot(QWidget):
                     steps, kept = self._losses.setdefault(name, ([], []))
                     steps.append(step)
                     kept.append(value)
-        wait = REDRAW_S - (time.monotonic() - self._drawn)
-        if wait <= 0:
-            self.redraw()
-        elif not self._late.isActive():
-            self._late.start(int(1e3 * wait) + 1)
+        if not self._late.isActive():  # never in one go with a new picture: each has its own turn of the event loop
+            self._late.start(REDRAW_MS)
 
     def set_colours(self, background: str, text: str) -> None:
         """Follow the viewer's theme; colours as ``#rrggbb``."""
@@ -93,7 +88,6 @@ class LossPlot(QWidget):
 
     def redraw(self) -> None:
         """Draw what is there."""
-        self._drawn = time.monotonic()
         if not self._losses:
             return
         if self._canvas is None:

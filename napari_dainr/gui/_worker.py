@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,7 +194,7 @@ def read_source(source: Source, folder: Path) -> Loaded:
         from napari_dainr.io.ismrmrd import write_ismrmrd
         from napari_dainr.phantom import sample_kspace
 
-        name = "liver" if source.sample == "liver" else "cine"
+        name: Literal["cine", "liver"] = "liver" if source.sample == "liver" else "cine"
         source = Source(folder / f"{name}-phantom.h5", name)
         assert source.path is not None
         write_ismrmrd(sample_kspace(name), source.path)
