@@ -1,0 +1,120 @@
+"""How well the viewer keeps up while a real fit runs: event-loop gaps, preview rate, answer to Stop.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/gui_gap.py [FILE]
+
+A timer of 5 ms runs in the event loop; a gap is the time between two of its ticks. Without FILE: the sample data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+
+from napari_dainr.gui._model import Phase, Source
+from napari_dainr.gui.widget import open_dock
+
+TICK_MS = 5
+
+
+class Gaps:
+    """Times between ticks of a timer in the event loop."""
+
+    def __init__(self) -> None:
+        self._gaps: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self._gaps.append(now - self._last)
+        self._last = now
+
+    def take(self) -> NDArray[np.float64]:
+        """Gaps since the last call, milliseconds."""
+        gaps, self._gaps = self._gaps, []
+        return 1e3 * np.asarray(gaps)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
+    """Run a real event loop, as the program does, until something is so."""
+    end = time.monotonic() + seconds
+    loop = QEventLoop()
+    look = QTimer()
+    look.timeout.connect(lambda: loop.quit() if condition() or time.monotonic() > end else None)
+    look.start(10)
+    loop.exec()
+    if not condition():
+        raise TimeoutError("the program did not get there")
+
+
+def pause(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > end)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--seconds", type=float, default=20, help="length of the fit that is measured")
+    arguments = parser.parse_args()
+
+    viewer = napari.Viewer()
+    viewer.window.resize(1400, 900)
+    dock = open_dock(viewer)
+    pause(2)
+    gaps = Gaps()
+    parts: dict[str, NDArray[np.float64]] = {}
+    pause(2)
+    parts["idle"] = gaps.take()
+
+    dock.session.load(Source(path=arguments.file) if arguments.file else Source(sample="cine"))
+    wait_until(lambda: dock.model.phase in (Phase.READY, Phase.FAILED))
+    assert dock.model.phase is Phase.READY, dock.banner.text.text()
+    pause(1)
+    parts["loading and first look"] = gaps.take()
+
+    dock.reconstruction.method_form.fields["n_steps"].setText("1000000")
+    before = len(viewer.layers)
+    dock.session.start()
+    wait_until(lambda: len(viewer.layers) > before or dock.model.phase is Phase.FAILED)
+    assert dock.model.phase is Phase.RUNNING, dock.banner.text.text()
+    parts["start to first preview"] = gaps.take()
+
+    previews: list[float] = []
+    layer: Any = viewer.layers[-1]
+    layer.events.data.connect(lambda _: previews.append(time.perf_counter()))
+    pause(arguments.seconds)
+    parts["fitting"] = gaps.take()
+    rate = (len(previews) - 1) / (previews[-1] - previews[0]) if len(previews) > 1 else 0.0
+    progress = dock.run_panel.bar.text()
+
+    asked = time.perf_counter()
+    dock.session.stop()
+    wait_until(lambda: dock.model.phase is not Phase.STOPPING)
+    stopped_s = time.perf_counter() - asked
+    parts["stopping"] = gaps.take()
+
+    print(f"{'':24s}{'p50':>8s}{'p95':>8s}{'p99':>8s}{'max':>8s}   ms between ticks of {TICK_MS} ms")
+    for name, values in parts.items():
+        p50, p95, p99 = np.percentile(values, (50, 95, 99))
+        print(f"{name:24s}{p50:8.1f}{p95:8.1f}{p99:8.1f}{values.max():8.1f}")
+    print(f"previews: {rate:.2f} per second; last progress: {progress}")
+    print(f"stop: fit ended, result drawn, saved and shown {stopped_s:.2f} s after the click")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
