@@ -3,7 +3,7 @@
 #   make test         the tests, in a virtual screen where the system has one
 #   make test-all     the same with the slow ones
 #   make lint         ruff, mypy, import-linter, typos
-#   make bench        benchmarks (off by default everywhere else)
+#   make bench        benchmarks, one after the other; BENCH=benchmarks/NAME.py for one
 #   make screenshots  pictures of the viewer for the docs
 #   make docs         regenerate docs/reference
 #   make clean        remove the virtual environment and what tools left behind
@@ -15,9 +15,10 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -qq $(addprefix -c ,$(CONSTRAINTS))
 INPUTS := pyproject.toml hatch_build.py $(CONSTRAINTS)
-# OUT: where the demo goes. ARGS: more arguments for pytest.
+# OUT: where the demo goes. ARGS: more arguments for pytest or a benchmark. BENCH: the benchmarks to run.
 OUT ?= demo
 ARGS ?=
+BENCH ?= $(wildcard benchmarks/*.py)
 
 .PHONY: demo test test-all lint bench screenshots docs clean
 .DELETE_ON_ERROR:
@@ -39,8 +40,8 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/typos
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m pytest benchmarks $(ARGS)
+bench: $(VENV)/.dev $(VENV)/.system
+	for script in $(BENCH); do echo "== $$script"; bash tools/with-screen.sh $(BIN)/python $$script $(ARGS) || exit 1; done
 
 screenshots: $(VENV)/.dev $(VENV)/.system
 	bash tools/with-screen.sh $(BIN)/python docs/make_screenshots.py
