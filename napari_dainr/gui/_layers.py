@@ -119,8 +119,10 @@ class SeriesLayer:
             return self._add(series, magnitude, recipe, name)
         layer.data = magnitude
         for key, value in _geometry(series).items():
-            setattr(layer, key, value)
-        layer.metadata = {**layer.metadata, **_metadata(series, recipe)}
+            if not np.allclose(getattr(layer, key), value, rtol=1e-9, atol=0):  # each makes napari draw once more
+                setattr(layer, key, value)
+        if new_run or final:
+            layer.metadata = {**layer.metadata, **_metadata(series, recipe)}
         if new_run:
             layer.name = layer_name(recipe, name)
         limits = display_limits(magnitude)

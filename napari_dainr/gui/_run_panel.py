@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -11,6 +12,9 @@ from napari_dainr.gui._loss_plot import LossPlot
 from napari_dainr.gui._model import Model, Phase
 from napari_dainr.gui._session import Session
 from napari_dainr.recipe import Progress
+
+MIRROR_S = 0.5
+"""Seconds between moves of the activity panel's bar: each makes napari process events."""
 
 __all__ = ["ActivityMirror", "RunPanel", "progress_text"]
 
@@ -38,6 +42,7 @@ class ActivityMirror:
         self._session = session
         self._bar: Any = None
         self._stage = ""
+        self._next = 0.0
 
     def begin(self) -> None:
         """Show an empty bar."""
@@ -53,14 +58,15 @@ class ActivityMirror:
                 session.stop()
 
         self.end()
-        self._stage = ""
+        self._stage, self._next = "", 0.0
         self._bar = Bar(total=1, desc="DA-INR reconstruction", leave=False)
 
     def move(self, progress: Progress) -> None:
         """Show where the fit stands."""
-        bar = self._bar
-        if bar is None:
+        bar, now = self._bar, time.monotonic()
+        if bar is None or (now < self._next and progress.step < progress.n_steps):
             return
+        self._next = now + MIRROR_S
         if progress.stage != self._stage:
             self._stage = progress.stage
             bar.set_description(f"DA-INR reconstruction: {progress.stage}")
