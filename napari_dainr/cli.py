@@ -56,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     recon.add_argument("--preset", help="fast (default) or paper")
     recon.add_argument("--scale", type=float, metavar="r", help="scale ratio of the drawn image (default 1)")
     recon.add_argument("--upsample", type=int, metavar="k", help="temporal upsampling (default 1)")
-    recon.add_argument("--set", dest="settings", action="append", default=[], metavar="key=value", help="a method setting")
+    recon.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="key=value", help="a method setting"
+    )
     recon.add_argument("--slice", dest="slice_index", type=int, help="slice, from 0")
     recon.add_argument("--coils", type=int, help="virtual coils (default: 99 %% of the energy)")
     recon.add_argument("--device", help="auto (default), cpu, cuda or cuda:N")
@@ -241,7 +243,9 @@ def _load_npy(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({(error.strerror or 'error').lower()}); give a .npy file.") from None
+        raise InputError(
+            f"{path.name}: cannot be read ({(error.strerror or 'error').lower()}); give a .npy file."
+        ) from None
     except ValueError:
         raise InputError(f"{path.name}: is not a .npy array; save it with numpy.save.") from None
 
@@ -256,7 +260,9 @@ def _simulate(args: argparse.Namespace) -> int:
     if args.series is not None:
         image = np.asarray(_load_npy(args.series))
         if image.ndim != 3 or image.dtype.kind not in "fiuc":
-            raise InputError(f"{args.series.name}: must be a numeric (frame, y, x) array, not {image.dtype} {image.shape}.")
+            raise InputError(
+                f"{args.series.name}: must be a numeric (frame, y, x) array, not {image.dtype} {image.shape}."
+            )
         matrix = (image.shape[1], image.shape[2])
     elif args.phantom == "liver":
         image = liver_phantom(matrix, args.frames or 17)[0]

@@ -11,7 +11,7 @@ __all__ = ["adaptive_combine_maps", "compress_coils"]
 
 
 def compress_coils(
-    kdata: NDArray[np.complex64], n_coils: int | None = None, energy: float = 0.99, at_least: int = 8
+    kdata: NDArray[np.complex64], n_coils: int | None = None, energy: float = 0.99, at_least: int = 12
 ) -> tuple[NDArray[np.complex64], float]:
     """Project onto the virtual coils that hold most energy (principal components over all samples).
 

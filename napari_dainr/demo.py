@@ -39,7 +39,15 @@ def run_demo(folder: Path) -> None:
     console.print(f"Simulating a cardiac cine: {FRAMES} frames, {SPOKES} spokes each, {COILS} coils")
     fine = cine_phantom(FINE, FRAMES)
     kspace = simulate_kspace(
-        fine, matrix=MATRIX, spokes_per_frame=SPOKES, n_coils=COILS, tr_s=TR_S, fov_mm=FOV_MM, snr=30.0, seed=0, name="cine"
+        fine,
+        matrix=MATRIX,
+        spokes_per_frame=SPOKES,
+        n_coils=COILS,
+        tr_s=TR_S,
+        fov_mm=FOV_MM,
+        snr=30.0,
+        seed=0,
+        name="cine",
     )
     data = folder / "cine.h5"
     write_ismrmrd(kspace, data)

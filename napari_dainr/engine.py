@@ -17,7 +17,7 @@ from torch import Tensor
 
 from napari_dainr.data import BinnedKSpace, ImageSeries, KSpace, bin_spokes
 from napari_dainr.errors import DainrError, InputError, ResourceError
-from napari_dainr.inr.hashgrid import set_threads
+from napari_dainr.inr.parallel import set_threads
 from napari_dainr.io import read_kspace
 from napari_dainr.io.state import load_state, save_state
 from napari_dainr.methods.base import Method

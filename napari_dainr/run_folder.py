@@ -38,7 +38,9 @@ class RunFolder:
     def recipe(self) -> Recipe:
         """The recipe of this run; raises InputError where there is none."""
         if not (self.path / "recipe.json").is_file():
-            raise InputError(f"{self.path.name}: is not a run folder: it holds no recipe.json; give a folder made by recon.")
+            raise InputError(
+                f"{self.path.name}: is not a run folder: it holds no recipe.json; give a folder made by recon."
+            )
         return load_recipe(self.path / "recipe.json")
 
     def series(self) -> ImageSeries:
@@ -58,7 +60,8 @@ class RunFolder:
         if resume:
             stored = self.recipe()
             differs = [
-                name for name in Recipe.model_fields
+                name
+                for name in Recipe.model_fields
                 if name != "schema_version" and getattr(stored, name) != getattr(recipe, name)
             ]
             if differs:
@@ -68,7 +71,9 @@ class RunFolder:
                     "resume it with its own settings or choose a new folder."
                 )
             if not state_exists(self.state_path):
-                raise InputError(f"{self.path.name}: has no checkpoint to resume from; run it without --resume in a new folder.")
+                raise InputError(
+                    f"{self.path.name}: has no checkpoint to resume from; run it without --resume in a new folder."
+                )
             return
         if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
             raise InputError(
@@ -78,7 +83,9 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = (error.strerror or "error").lower()
-            raise ExportError(f"{self.path.name}: the output folder cannot be made ({reason}); choose another place.") from None
+            raise ExportError(
+                f"{self.path.name}: the output folder cannot be made ({reason}); choose another place."
+            ) from None
         if not os.access(self.path, os.W_OK):
             raise ExportError(f"{self.path.name}: the output folder is not writable; choose another place.")
         save_recipe(recipe, self.path / "recipe.json")
@@ -88,7 +95,12 @@ class RunFolder:
         try:
             if isinstance(event, Progress):
                 columns = ["step", "stage", "seconds", *event.losses]
-                row = [str(event.step), event.stage, f"{event.seconds:.3f}", *(f"{v:.8g}" for v in event.losses.values())]
+                row = [
+                    str(event.step),
+                    event.stage,
+                    f"{event.seconds:.3f}",
+                    *(f"{v:.8g}" for v in event.losses.values()),
+                ]
                 with (self.path / "log.csv").open("a", encoding="utf-8") as file:
                     if columns != self._columns:
                         file.write(",".join(columns) + "\n")
@@ -100,7 +112,9 @@ class RunFolder:
                     file.write(text + "\n")
         except OSError as error:
             reason = (error.strerror or "error").lower()
-            raise ExportError(f"{self.path.name}: the log cannot be written ({reason}); make room or choose another place.") from None
+            raise ExportError(
+                f"{self.path.name}: the log cannot be written ({reason}); make room or choose another place."
+            ) from None
 
     def finish(
         self,

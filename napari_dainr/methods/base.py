@@ -35,6 +35,9 @@ class Problem:
         Density compensation, such that the adjoint applied to weighted samples of a constant image has unit gain.
     unit : float
         What one unit of the scaled image is in the units of the raw data: image_raw = unit · image.
+    inside : (frame, sample) float32 tensor or None
+        1 where the matrix can represent a sample, 0 beyond its Nyquist band, where a sample would be aliased into the
+        image; None where all are inside. Samples outside are no part of A.
     """
 
     kdata: Tensor
@@ -42,6 +45,7 @@ class Problem:
     csm: Tensor
     dcf: Tensor
     unit: float
+    inside: Tensor | None = None
 
     @property
     def n_frames(self) -> int:
@@ -57,10 +61,13 @@ class Problem:
 
     def forward(self, image: Tensor, frames: Any) -> Tensor:
         """A x, Eq. 1: (n, y, x) images of the given frames → (n, coil, sample)."""
-        return self.nufft(image[:, None] * self.csm, frames)
+        kdata = self.nufft(image[:, None] * self.csm, frames)
+        return kdata if self.inside is None else kdata * self.inside[frames][:, None]
 
     def adjoint(self, kdata: Tensor, frames: Any) -> Tensor:
         """Aᴴ y: (n, coil, sample) → (n, y, x)."""
+        if self.inside is not None:
+            kdata = kdata * self.inside[frames][:, None]
         return (self.nufft.adjoint(kdata, frames) * self.csm.conj()).sum(dim=1)
 
 

@@ -35,39 +35,98 @@ class GraspConfig(MethodConfig):
         None, ge=0, title="λ", description="Weight of temporal total variation; empty: chosen from the data."
     )
     lam_factor: float = Field(1.0, gt=0, title="λ factor", description="Multiplies the λ that is chosen from the data.")
-    n_steps: int = Field(100, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver.")
+    n_steps: int = Field(
+        120, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
+    )
     tolerance: float = Field(
-        1e-4, ge=0, description="Converged when one iteration changes the series by less than this fraction of its norm."
+        1e-3,
+        ge=0,
+        description="Converged when one iteration changes the series by less than this fraction of its norm.",
     )
 
 
 class DainrConfig(MethodConfig):
     """DA-INR, Section III of the paper; the defaults are preset ``fast``, the paper's numbers are preset ``paper``."""
 
-    n_steps: int = Field(230, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame.")
+    n_steps: int = Field(
+        140, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
+    )
     feature: Feature = Field("grasp", description="Image features given to the canonical network, Sec. III-A3.")
-    feature_steps: int = Field(60, ge=1, title="feature iterations", description="Iterations of GRASP where it is the feature.")
-    feature_gain: float = Field(1.0, gt=0, title="feature gain", description="Factor on the features (image 99.9th percentile = 1).")
-    feature_upsampling: Literal["bilinear", "fourier"] = Field("fourier", title="feature upsampling", description="How features are brought to scale ratio r; the paper: bilinear.")
-    view_share: int = Field(2, ge=0, title="view sharing", description="Frames to either side in view-shared features.", json_schema_extra={"unit": "frames"})
-    deform_encoding: Encoding = Field("freq", title="deformation encoding", description="Encoder of the deformation network.")
-    canonical_encoding: Encoding = Field("hash", title="canonical encoding", description="Encoder of the canonical network.")
-    space_frequencies: int = Field(5, ge=0, le=16, title="I (space)", description="Highest octave of the frequency encoding of x and y, Eq. 5.")
-    time_frequencies: int = Field(4, ge=0, le=16, title="I (time)", description="Highest octave of the frequency encoding of t, Eq. 5.")
-    zero_at_start: Literal["switch", "difference"] = Field("difference", title="Δ = 0 at t = 0", description="By a switch as in Eq. 5, or as a difference, which is continuous in t.")
-    deform_grid: int = Field(4, ge=1, le=16, title="deformation grid", description="The deformation is evaluated on every n-th pixel and interpolated.", json_schema_extra={"unit": "pixels"})
-    levels: int | None = Field(None, ge=1, le=32, title="L", description="Levels of the hash grid; empty: until N_max is the matrix size.")
-    table_log2: int = Field(19, ge=4, le=24, title="log2 T", description="Entries per level of the hash table, as a power of two.")
+    feature_steps: int = Field(
+        120, ge=1, title="feature iterations", description="Iterations of GRASP where it is the feature."
+    )
+    feature_gain: float = Field(
+        1.0, gt=0, title="feature gain", description="Factor on the features (image 99.9th percentile = 1)."
+    )
+    feature_upsampling: Literal["bilinear", "fourier"] = Field(
+        "fourier",
+        title="feature upsampling",
+        description="How features are brought to scale ratio r; the paper: bilinear.",
+    )
+    view_share: int = Field(
+        2,
+        ge=0,
+        title="view sharing",
+        description="Frames to either side in view-shared features.",
+        json_schema_extra={"unit": "frames"},
+    )
+    deform_encoding: Encoding = Field(
+        "freq", title="deformation encoding", description="Encoder of the deformation network."
+    )
+    canonical_encoding: Encoding = Field(
+        "hash", title="canonical encoding", description="Encoder of the canonical network."
+    )
+    space_frequencies: int = Field(
+        5, ge=0, le=16, title="I (space)", description="Highest octave of the frequency encoding of x and y, Eq. 5."
+    )
+    time_frequencies: int = Field(
+        4, ge=0, le=16, title="I (time)", description="Highest octave of the frequency encoding of t, Eq. 5."
+    )
+    zero_at_start: Literal["switch", "difference"] = Field(
+        "difference",
+        title="Δ = 0 at t = 0",
+        description="By a switch as in Eq. 5, or as a difference, which is continuous in t.",
+    )
+    deform_grid: int = Field(
+        4,
+        ge=1,
+        le=16,
+        title="deformation grid",
+        description="The deformation is evaluated on every n-th pixel and interpolated.",
+        json_schema_extra={"unit": "pixels"},
+    )
+    levels: int | None = Field(
+        None, ge=1, le=32, title="L", description="Levels of the hash grid; empty: until N_max is the matrix size."
+    )
+    table_log2: int = Field(
+        19, ge=4, le=24, title="log2 T", description="Entries per level of the hash table, as a power of two."
+    )
     level_features: int = Field(2, ge=1, le=8, title="F", description="Features per entry.")
     n_min: int = Field(16, ge=2, title="N_min", description="Cells across the coarsest level.")
     growth: float = Field(2.0, gt=1, le=4, title="b", description="Growth from level to level, Eq. 8.")
     width: int = Field(64, ge=4, le=512, description="Neurons per hidden layer.")
     depth: int = Field(5, ge=1, le=16, description="Hidden layers.")
-    learning_rate: float = Field(1e-3, gt=0, le=1, title="learning rate", description="AdamW step size of the networks.")
-    table_learning_rate: float = Field(1e-2, gt=0, le=1, title="table learning rate", description="AdamW step size of the hash table.")
+    learning_rate: float = Field(
+        2e-3, gt=0, le=1, title="learning rate", description="AdamW step size of the networks."
+    )
+    table_learning_rate: float = Field(
+        5e-3, gt=0, le=1, title="table learning rate", description="AdamW step size of the hash table."
+    )
     weight_decay: float = Field(1e-2, ge=0, title="weight decay", description="AdamW weight decay of the networks.")
-    decay_to: float = Field(0.03, gt=0, le=1, title="final rate", description="The learning rate falls to this fraction over the last half (1: constant).")
-    ema: float = Field(0.95, ge=0, lt=1, title="averaging", description="Exponential averaging of the weights, bias corrected (0: off).")
+    decay_to: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        title="final rate",
+        description="The learning rate falls to this fraction over the last half (1: constant).",
+    )
+    ema: float = Field(
+        0.98,
+        ge=0,
+        lt=1,
+        title="averaging",
+        description="Exponential averaging of the weights, bias corrected (0: off).",
+    )
 
 
 CONFIGS: dict[str, type[MethodConfig]] = {"nufft": NufftConfig, "grasp": GraspConfig, "dainr": DainrConfig}
@@ -87,6 +146,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "time_frequencies": 6,
             "deform_grid": 1,
             "levels": 16,
+            "learning_rate": 1e-3,
             "table_learning_rate": 1e-3,
             "decay_to": 1.0,
             "ema": 0.0,

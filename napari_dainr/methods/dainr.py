@@ -145,9 +145,7 @@ class DainrMethod:
             {"params": tables, "lr": config.table_learning_rate, "weight_decay": 0.0},
         ]
         # β and ε are the paper's (Sec. IV-D).
-        return torch.optim.AdamW(
-            [g for g in groups if g["params"]], betas=(0.9, 0.999), eps=1e-8, fused=True
-        )
+        return torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.999), eps=1e-8, fused=True)
 
     def _rate(self, step: int) -> float:
         """Factor on the learning rates: constant, then exponential over the last half."""

@@ -11,10 +11,12 @@ J. Optim. Theory Appl. 158:460, 2013). The density weights W serve only as a dia
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,12 +26,13 @@ from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
 from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
 
-__all__ = ["GraspMethod", "GraspState", "auto_lambda"]
+__all__ = ["GraspMethod", "GraspState", "auto_lambda", "noise_level"]
 
 PRIMAL_STEP = 0.7
-"""τ ‖x‖-scale of the primal step (images have a 99.9th percentile of 1); see docs/explanation/methods.md."""
+"""τ, the step of the images (whose 99.9th percentile is 1); found by measurement, see docs/explanation/methods.md."""
+LAMBDA_PER_NOISE = 0.6
 RELAXATION = 1.8
-"""Over-relaxation, below 2 for convergence."""
+"""Over-relaxation; must stay below 2."""
 POWER_ITERATIONS = 10
 
 
@@ -46,19 +49,20 @@ class GraspState:
     change: float
 
 
-def auto_lambda(problem: Problem, x0: Tensor) -> float:
-    """λ from the data: proportional to the aliasing and noise that tell one frame's NuFFT image from the next.
+def noise_level(problem: Problem) -> float:
+    """Standard deviation of the complex noise of a sample, from the rim of k-space, where there is little else.
 
-    ``x0`` is the density-compensated NuFFT series, (frame, y, x), 99.9th percentile 1.
+    The median magnitude of complex Gaussian noise is σ √ln 2; a median, so that strong edges do not count.
     """
-    if x0.shape[0] < 2:
-        return 0.0
-    difference = temporal_difference(x0).abs()
-    return LAMBDA_GAIN * float(difference.median()) ** LAMBDA_POWER
+    radius = torch.from_numpy(np.abs(problem.nufft.ktraj / np.asarray(problem.matrix)).max(axis=-1))
+    rim = (radius >= 0.9 * radius.clamp(max=0.5).max()) & (radius <= 0.5)
+    magnitude = problem.kdata.abs().permute(0, 2, 1)[rim.to(problem.device)]
+    return float(magnitude.median()) / math.log(2) ** 0.5
 
 
-LAMBDA_GAIN = 0.04
-LAMBDA_POWER = 1.0
+def auto_lambda(problem: Problem) -> float:
+    """λ in proportion to the measured noise; docs/explanation/methods.md has the figures behind the factor."""
+    return LAMBDA_PER_NOISE * noise_level(problem)
 
 
 class GraspMethod:
@@ -81,8 +85,10 @@ class GraspMethod:
         return state.step >= self.n_steps or state.change < self.config.tolerance
 
     def start(self, problem: Problem) -> GraspState:
-        x = density_compensated(problem)
-        chosen = self.config.lam if self.config.lam is not None else auto_lambda(problem, x)
+        # From the still average of all frames: the minimum is the same, but the path comes from the smooth side and
+        # does not first have to take every frame's streaks away.
+        x = density_compensated(problem).mean(dim=0, keepdim=True).repeat(problem.n_frames, 1, 1)
+        chosen = self.config.lam if self.config.lam is not None else auto_lambda(problem)
         return GraspState(
             step=0,
             x=x,

@@ -44,7 +44,9 @@ class NufftMethod:
         return state.step >= 1
 
     def start(self, problem: Problem) -> NufftState:
-        return NufftState(0, torch.zeros(problem.n_frames, *problem.matrix, dtype=torch.complex64, device=problem.device))
+        return NufftState(
+            0, torch.zeros(problem.n_frames, *problem.matrix, dtype=torch.complex64, device=problem.device)
+        )
 
     def step(self, problem: Problem, state: NufftState) -> Mapping[str, Tensor | float]:
         state.x = density_compensated(problem)

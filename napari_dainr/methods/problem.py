@@ -28,7 +28,7 @@ def make_problem(
     Parameters
     ----------
     coils
-        Virtual coils; None keeps 99 % of the energy and at least 8.
+        Virtual coils; None keeps 99 % of the energy and at least 12.
 
     Raises
     ------
@@ -54,12 +54,15 @@ def make_problem(
     dcf = torch.from_numpy(ramp_dcf(binned.ktraj, binned.matrix).reshape(n_frames, samples)).to(device)
     nufft = make_nufft(binned.ktraj.reshape(n_frames, samples, 2), binned.matrix, device, backend, threads)
     samples_of_frames = torch.from_numpy(kdata.reshape(n_frames, n_coils, samples)).to(device)
-    raw = Problem(samples_of_frames, nufft, csm, dcf, 1.0)
+    inside = None if bool((dcf > 0).all()) else (dcf > 0).to(torch.float32)
+    if inside is not None:
+        samples_of_frames = samples_of_frames * inside[:, None]
+    raw = Problem(samples_of_frames, nufft, csm, dcf, 1.0, inside)
     first = density_compensated(raw)
     unit = float(np.percentile(first.abs().cpu().numpy(), 99.9))
     if not unit > 0:
         raise InputError(f"{binned.name}: the NUFFT images are empty; check the trajectory and its unit.")
-    return Problem(samples_of_frames / unit, nufft, csm, dcf, unit)
+    return Problem(samples_of_frames / unit, nufft, csm, dcf, unit, inside)
 
 
 def density_compensated(problem: Problem) -> torch.Tensor:

@@ -1,0 +1,32 @@
+"""Small problems for the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_dainr.data import KSpace, bin_spokes
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.problem import make_problem
+
+
+@pytest.fixture(scope="session")
+def tiny_problem(tiny_kspace: KSpace) -> Problem:
+    """5 frames of 8 spokes, 33 × 28 pixels, 3 coils."""
+    return make_problem(bin_spokes(tiny_kspace, 8), threads=1)
+
+
+@pytest.fixture(scope="session")
+def fitted_psnr(tiny_images: NDArray[np.complex64]) -> Callable[[Tensor], float]:
+    """PSNR of a magnitude against ``tiny_images`` after one least-squares factor, dB; apart from the code under test."""
+
+    def psnr(recon: Tensor) -> float:
+        r, t = recon.abs().numpy().astype(float), np.abs(tiny_images).astype(float)
+        error = ((r * t).sum() / (r * r).sum() * r - t) / t.max()
+        return float(-10 * np.log10((error**2).mean()))
+
+    return psnr
