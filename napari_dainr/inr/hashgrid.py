@@ -223,10 +223,11 @@ class _EncodeNumba(torch.autograd.Function):
         from . import hashgrid_numba  # imports numba, which GPU users need not wait for
 
         coords = coords.contiguous()
-        ctx.save_for_backward(coords, table)
-        ctx.spec, ctx.buffer = spec, buffer
         out = np.empty((len(coords), spec.width), np.float32)
-        hashgrid_numba.forward(coords.detach().numpy(), table.detach().contiguous().numpy(), out, spec)
+        ctx.slope = np.empty((*out.shape, spec.dims), np.float32) if ctx.needs_input_grad[0] else None
+        hashgrid_numba.forward(coords.detach().numpy(), table.detach().contiguous().numpy(), out, ctx.slope, spec)
+        ctx.save_for_backward(coords)
+        ctx.spec, ctx.buffer = spec, buffer
         return torch.from_numpy(out)
 
     @staticmethod
@@ -235,22 +236,19 @@ class _EncodeNumba(torch.autograd.Function):
 
         if torch.is_grad_enabled():  # create_graph=True: a graph through here would silently lack this term
             raise RuntimeError("the compiled hash grid cannot be differentiated twice: use backend='torch'")
-        coords, table = ctx.saved_tensors
+        spec, coords = ctx.spec, ctx.saved_tensors[0].detach().numpy()
         grad_out = grads[0].contiguous().numpy()
-        grad_coords = np.empty(coords.shape, np.float32) if ctx.needs_input_grad[0] else None
-        grad_table = None
+        of_coords = of_table = None
+        if ctx.needs_input_grad[0]:
+            grad_coords = np.empty(coords.shape, np.float32)
+            hashgrid_numba.backward_coords(coords, ctx.slope, grad_out, grad_coords, spec)
+            of_coords = torch.from_numpy(grad_coords)
         if ctx.needs_input_grad[1]:
-            shape = tuple(table.shape)
+            shape = (spec.n_entries, spec.features)
             grad_table = ctx.buffer.take(shape) if ctx.buffer else np.empty(shape, np.float32)
-        hashgrid_numba.backward(
-            coords.detach().numpy(), table.detach().contiguous().numpy(), grad_out, grad_coords, grad_table, ctx.spec
-        )
-        return (
-            None if grad_coords is None else torch.from_numpy(grad_coords),
-            None if grad_table is None else torch.from_numpy(grad_table),
-            None,
-            None,
-        )
+            hashgrid_numba.backward_table(coords, grad_out, grad_table, spec)
+            of_table = torch.from_numpy(grad_table)
+        return of_coords, of_table, None, None
 
 
 class HashGrid(nn.Module):

@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 
 from .hashgrid import PRIMES, HashGridSpec
 from .parallel import get_threads, run_parts
+from .prefetch import prefetch_row
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward_coords", "backward_table", "forward"]
 
 _Floats = NDArray[np.float32]
 
 _PZ, _PY, _ = PRIMES
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
+_BLOCK = 64  # points whose rows are asked for together
 _MIN_POINTS = 512  # fewer are not worth another thread
 
 
@@ -70,175 +72,164 @@ def _vertex_3d(z, y, x, side, mask):  # type: ignore[no-untyped-def]
 _vertex_3d = compiled(_vertex_3d, inline="always")
 
 
-def _forward_2d(coords, table, out, start, stop, geometry, features):  # type: ignore[no-untyped-def]
-    for level in range(len(geometry)):
-        cells, offset, mask = geometry[level, 0], geometry[level, 1], geometry[level, 3]
-        column = level * len(features)
-        side = cells + 1
-        values = table[offset:]
-        for p in range(start, stop):
-            y, fy = _locate(coords[p, 0], cells)
-            x, fx = _locate(coords[p, 1], cells)
-            i00 = _vertex_2d(y, x, side, mask)
-            i01 = _vertex_2d(y, x + 1, side, mask)
-            i10 = _vertex_2d(y + 1, x, side, mask)
-            i11 = _vertex_2d(y + 1, x + 1, side, mask)
-            gy, gx = _ONE - fy, _ONE - fx
-            w00, w01, w10, w11 = gy * gx, gy * fx, fy * gx, fy * fx
-            for f in range(len(features)):
-                out[p, column + f] = (
-                    values[i00, f] * w00 + values[i01, f] * w01 + values[i10, f] * w10 + values[i11, f] * w11
-                )
+def _corners_2d(coords, start, n, cells, mask, entry, fraction):  # type: ignore[no-untyped-def]
+    """Entries (4, block) and fractions (2, block) of n points from start on, for one level."""
+    side = cells + 1
+    for q in range(n):
+        y, fraction[0, q] = _locate(coords[start + q, 0], cells)
+        x, fraction[1, q] = _locate(coords[start + q, 1], cells)
+        entry[0, q] = _vertex_2d(y, x, side, mask)
+        entry[1, q] = _vertex_2d(y, x + 1, side, mask)
+        entry[2, q] = _vertex_2d(y + 1, x, side, mask)
+        entry[3, q] = _vertex_2d(y + 1, x + 1, side, mask)
+
+
+_corners_2d = compiled(_corners_2d)
+
+
+def _corners_3d(coords, start, n, cells, mask, entry, fraction):  # type: ignore[no-untyped-def]
+    """Entries (8, block) and fractions (3, block) of n points from start on, for one level."""
+    side = cells + 1
+    for q in range(n):
+        z, fraction[0, q] = _locate(coords[start + q, 0], cells)
+        y, fraction[1, q] = _locate(coords[start + q, 1], cells)
+        x, fraction[2, q] = _locate(coords[start + q, 2], cells)
+        for bits in range(8):
+            entry[bits, q] = _vertex_3d(z + (bits >> 2), y + (bits >> 1 & 1), x + (bits & 1), side, mask)
+
+
+_corners_3d = compiled(_corners_3d)
+
+
+def _ask(values, entry, n):  # type: ignore[no-untyped-def]
+    """Start loading the rows of ``values`` that a block will need."""
+    for q in range(n):
+        for corner in range(entry.shape[0]):
+            prefetch_row(values, entry[corner, q])
+
+
+_ask = compiled(_ask)
+
+
+def _forward_2d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
+    """Encoding of points start … stop, and its derivative (n, L·F, 2) per cell."""
+    entry, fraction = np.empty((4, _BLOCK), np.int64), np.empty((2, _BLOCK), np.float32)
+    for block in range(start, stop, _BLOCK):
+        n = min(_BLOCK, stop - block)
+        for level in range(len(geometry)):
+            values, column = table[geometry[level, 1] :], level * len(features)
+            _corners_2d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _ask(values, entry, n)
+            for q in range(n):
+                fy, fx = fraction[0, q], fraction[1, q]
+                gy, gx = _ONE - fy, _ONE - fx
+                w00, w01, w10, w11 = gy * gx, gy * fx, fy * gx, fy * fx
+                for f in range(len(features)):
+                    v00, v01 = values[entry[0, q], f], values[entry[1, q], f]
+                    v10, v11 = values[entry[2, q], f], values[entry[3, q], f]
+                    out[block + q, column + f] = v00 * w00 + v01 * w01 + v10 * w10 + v11 * w11
+                    if want_slope:
+                        slope[block + q, column + f, 0] = gx * (v10 - v00) + fx * (v11 - v01)
+                        slope[block + q, column + f, 1] = gy * (v01 - v00) + fy * (v11 - v10)
 
 
 _forward_2d = compiled(_forward_2d)
 
 
-def _table_2d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
-    """Gradient of the table parts of levels first, first − step, …, written over what was there."""
-    for level in range(first, -1, -step):
-        cells, offset, entries, mask = geometry[level, 0], geometry[level, 1], geometry[level, 2], geometry[level, 3]
-        column = level * len(features)
-        side = cells + 1
-        values = grad_table[offset : offset + entries]
-        values[:] = 0
-        for p in range(coords.shape[0]):
-            y, fy = _locate(coords[p, 0], cells)
-            x, fx = _locate(coords[p, 1], cells)
-            i00 = _vertex_2d(y, x, side, mask)
-            i01 = _vertex_2d(y, x + 1, side, mask)
-            i10 = _vertex_2d(y + 1, x, side, mask)
-            i11 = _vertex_2d(y + 1, x + 1, side, mask)
-            gy, gx = _ONE - fy, _ONE - fx
-            w00, w01, w10, w11 = gy * gx, gy * fx, fy * gx, fy * fx
-            for f in range(len(features)):
-                g = grad_out[p, column + f]
-                values[i00, f] += g * w00
-                values[i01, f] += g * w01
-                values[i10, f] += g * w10
-                values[i11, f] += g * w11
-
-
-_table_2d = compiled(_table_2d)
-
-
-def _coords_2d(coords, table, grad_out, shares, first, step, geometry, features):  # type: ignore[no-untyped-def]
-    """Shares of levels first, first − step, … in the gradient of the points, per cell."""
-    for level in range(first, -1, -step):
-        cells, offset, mask = geometry[level, 0], geometry[level, 1], geometry[level, 3]
-        column = level * len(features)
-        side = cells + 1
-        values = table[offset:]
-        for p in range(coords.shape[0]):
-            y, fy = _locate(coords[p, 0], cells)
-            x, fx = _locate(coords[p, 1], cells)
-            i00 = _vertex_2d(y, x, side, mask)
-            i01 = _vertex_2d(y, x + 1, side, mask)
-            i10 = _vertex_2d(y + 1, x, side, mask)
-            i11 = _vertex_2d(y + 1, x + 1, side, mask)
-            gy, gx = _ONE - fy, _ONE - fx
-            dy = np.float32(0)
-            dx = np.float32(0)
-            for f in range(len(features)):
-                g = grad_out[p, column + f]
-                v00, v01, v10, v11 = values[i00, f], values[i01, f], values[i10, f], values[i11, f]
-                dy += g * (gx * (v10 - v00) + fx * (v11 - v01))
-                dx += g * (gy * (v01 - v00) + fy * (v11 - v10))
-            shares[level, p, 0] = dy
-            shares[level, p, 1] = dx
-
-
-_coords_2d = compiled(_coords_2d)
-
-
-def _forward_3d(coords, table, out, start, stop, geometry, features):  # type: ignore[no-untyped-def]
-    for level in range(len(geometry)):
-        cells, offset, mask = geometry[level, 0], geometry[level, 1], geometry[level, 3]
-        column = level * len(features)
-        side = cells + 1
-        values = table[offset:]
-        for p in range(start, stop):
-            z, fz = _locate(coords[p, 0], cells)
-            y, fy = _locate(coords[p, 1], cells)
-            x, fx = _locate(coords[p, 2], cells)
-            for f in range(len(features)):
-                out[p, column + f] = 0
-            for bits in range(8):
-                uz, uy, ux = bits >> 2, bits >> 1 & 1, bits & 1
-                w = (fz if uz else _ONE - fz) * (fy if uy else _ONE - fy) * (fx if ux else _ONE - fx)
-                i = _vertex_3d(z + uz, y + uy, x + ux, side, mask)
+def _forward_3d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
+    """Encoding of points start … stop, and its derivative (n, L·F, 3) per cell."""
+    entry, fraction = np.empty((8, _BLOCK), np.int64), np.empty((3, _BLOCK), np.float32)
+    for block in range(start, stop, _BLOCK):
+        n = min(_BLOCK, stop - block)
+        for level in range(len(geometry)):
+            values, column = table[geometry[level, 1] :], level * len(features)
+            _corners_3d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _ask(values, entry, n)
+            for q in range(n):
+                fz, fy, fx = fraction[0, q], fraction[1, q], fraction[2, q]
                 for f in range(len(features)):
-                    out[p, column + f] += values[i, f] * w
+                    total, dz, dy, dx = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                    for bits in range(8):
+                        uz, uy, ux = bits >> 2, bits >> 1 & 1, bits & 1
+                        wz, wy, wx = fz if uz else _ONE - fz, fy if uy else _ONE - fy, fx if ux else _ONE - fx
+                        v = values[entry[bits, q], f]
+                        total += v * (wz * wy * wx)
+                        dz += v * (wy * wx) * (_ONE if uz else -_ONE)
+                        dy += v * (wz * wx) * (_ONE if uy else -_ONE)
+                        dx += v * (wz * wy) * (_ONE if ux else -_ONE)
+                    out[block + q, column + f] = total
+                    if want_slope:
+                        slope[block + q, column + f, 0] = dz
+                        slope[block + q, column + f, 1] = dy
+                        slope[block + q, column + f, 2] = dx
 
 
 _forward_3d = compiled(_forward_3d)
 
 
-def _table_3d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
+def _table_2d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
+    """Gradient of the table parts of levels first, first − step, …, written over what was there."""
+    entry, fraction = np.empty((4, _BLOCK), np.int64), np.empty((2, _BLOCK), np.float32)
     for level in range(first, -1, -step):
-        cells, offset, entries, mask = geometry[level, 0], geometry[level, 1], geometry[level, 2], geometry[level, 3]
-        column = level * len(features)
-        side = cells + 1
-        values = grad_table[offset : offset + entries]
+        values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
         values[:] = 0
-        for p in range(coords.shape[0]):
-            z, fz = _locate(coords[p, 0], cells)
-            y, fy = _locate(coords[p, 1], cells)
-            x, fx = _locate(coords[p, 2], cells)
-            for bits in range(8):
-                uz, uy, ux = bits >> 2, bits >> 1 & 1, bits & 1
-                w = (fz if uz else _ONE - fz) * (fy if uy else _ONE - fy) * (fx if ux else _ONE - fx)
-                i = _vertex_3d(z + uz, y + uy, x + ux, side, mask)
+        for block in range(0, len(coords), _BLOCK):
+            n = min(_BLOCK, len(coords) - block)
+            _corners_2d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _ask(values, entry, n)
+            for q in range(n):
+                fy, fx = fraction[0, q], fraction[1, q]
+                gy, gx = _ONE - fy, _ONE - fx
+                w00, w01, w10, w11 = gy * gx, gy * fx, fy * gx, fy * fx
                 for f in range(len(features)):
-                    values[i, f] += grad_out[p, column + f] * w
+                    g = grad_out[block + q, column + f]
+                    values[entry[0, q], f] += g * w00
+                    values[entry[1, q], f] += g * w01
+                    values[entry[2, q], f] += g * w10
+                    values[entry[3, q], f] += g * w11
+
+
+_table_2d = compiled(_table_2d)
+
+
+def _table_3d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
+    """As `_table_2d`, for points (z, y, x)."""
+    entry, fraction = np.empty((8, _BLOCK), np.int64), np.empty((3, _BLOCK), np.float32)
+    for level in range(first, -1, -step):
+        values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
+        values[:] = 0
+        for block in range(0, len(coords), _BLOCK):
+            n = min(_BLOCK, len(coords) - block)
+            _corners_3d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _ask(values, entry, n)
+            for q in range(n):
+                fz, fy, fx = fraction[0, q], fraction[1, q], fraction[2, q]
+                for bits in range(8):
+                    uz, uy, ux = bits >> 2, bits >> 1 & 1, bits & 1
+                    wz, wy, wx = fz if uz else _ONE - fz, fy if uy else _ONE - fy, fx if ux else _ONE - fx
+                    for f in range(len(features)):
+                        values[entry[bits, q], f] += grad_out[block + q, column + f] * (wz * wy * wx)
 
 
 _table_3d = compiled(_table_3d)
 
 
-def _coords_3d(coords, table, grad_out, shares, first, step, geometry, features):  # type: ignore[no-untyped-def]
-    for level in range(first, -1, -step):
-        cells, offset, mask = geometry[level, 0], geometry[level, 1], geometry[level, 3]
-        column = level * len(features)
-        side = cells + 1
-        values = table[offset:]
-        for p in range(coords.shape[0]):
-            z, fz = _locate(coords[p, 0], cells)
-            y, fy = _locate(coords[p, 1], cells)
-            x, fx = _locate(coords[p, 2], cells)
-            dz = np.float32(0)
-            dy = np.float32(0)
-            dx = np.float32(0)
-            for bits in range(8):
-                uz, uy, ux = bits >> 2, bits >> 1 & 1, bits & 1
-                wz, wy, wx = fz if uz else _ONE - fz, fy if uy else _ONE - fy, fx if ux else _ONE - fx
-                i = _vertex_3d(z + uz, y + uy, x + ux, side, mask)
-                product = np.float32(0)
-                for f in range(len(features)):
-                    product += grad_out[p, column + f] * values[i, f]
-                dz += product * (wy * wx) * (_ONE if uz else -_ONE)
-                dy += product * (wz * wx) * (_ONE if uy else -_ONE)
-                dx += product * (wz * wy) * (_ONE if ux else -_ONE)
-            shares[level, p, 0] = dz
-            shares[level, p, 1] = dy
-            shares[level, p, 2] = dx
-
-
-_coords_3d = compiled(_coords_3d)
-
-
-def _gather_coords(coords, shares, geometry, grad_coords, start, stop):  # type: ignore[no-untyped-def]
-    """Sum of the levels' shares, in the order of levels, times d(cell)/d(coordinate); 0 outside the box."""
+def _coords(coords, slope, grad_out, grad_coords, start, stop, geometry, features):  # type: ignore[no-untyped-def]
+    """Gradient of points start … stop: slopes by order of level, times d(cell)/d(coordinate); 0 outside the box."""
     for p in range(start, stop):
         for axis in range(coords.shape[1]):
             total = np.float32(0)
             for level in range(len(geometry)):
-                total += shares[level, p, axis] * (np.float32(geometry[level, 0]) * _HALF)
+                share = np.float32(0)
+                for f in range(len(features)):
+                    column = level * len(features) + f
+                    share += grad_out[p, column] * slope[p, column, axis]
+                total += share * (np.float32(geometry[level, 0]) * _HALF)
             inside = -_ONE <= coords[p, axis] <= _ONE
             grad_coords[p, axis] = total if inside else np.float32(0)
 
 
-_gather_coords = compiled(_gather_coords)
+_coords = compiled(_coords)
 
 
 def _geometry(spec: HashGridSpec) -> NDArray[np.int64]:
@@ -251,41 +242,41 @@ def _parts(n_points: int) -> int:
     return max(1, min(get_threads(), n_points // _MIN_POINTS))
 
 
-def forward(coords: _Floats, table: _Floats, out: _Floats, spec: HashGridSpec) -> None:
-    """Encode ``coords`` (n, dims) by ``table`` into ``out`` (n, L·F)."""
+def forward(coords: _Floats, table: _Floats, out: _Floats, slope: _Floats | None, spec: HashGridSpec) -> None:
+    """Encode ``coords`` (n, dims) by ``table`` into ``out`` (n, L·F), and its derivative into ``slope`` (n, L·F, dims).
+
+    The derivative is per cell; reading the table once for both is what makes the backward pass cheap.
+    """
     kernel = _forward_2d if spec.dims == 2 else _forward_3d
+    geometry, features = _geometry(spec), (0,) * spec.features
+    want = slope is not None
+    target = slope if slope is not None else np.empty((0, 0, 0), np.float32)
+    n_parts = _parts(len(coords))
+    edges = np.linspace(0, len(coords), n_parts + 1).astype(int)
+    run_parts(
+        lambda part: kernel(coords, table, out, target, want, edges[part], edges[part + 1], geometry, features), n_parts
+    )
+
+
+def backward_table(coords: _Floats, grad_out: _Floats, grad_table: _Floats, spec: HashGridSpec) -> None:
+    """Gradient of ``sum(grad_out · encode)`` with respect to the table, written over ``grad_table``."""
+    kernel = _table_2d if spec.dims == 2 else _table_3d
+    geometry, features = _geometry(spec), (0,) * spec.features
+    n_parts = min(get_threads(), spec.levels)
+    # Finer levels cost more: deal the levels out in turn.
+    run_parts(
+        lambda part: kernel(coords, grad_out, grad_table, spec.levels - 1 - part, n_parts, geometry, features), n_parts
+    )
+
+
+def backward_coords(
+    coords: _Floats, slope: _Floats, grad_out: _Floats, grad_coords: _Floats, spec: HashGridSpec
+) -> None:
+    """Gradient of ``sum(grad_out · encode)`` with respect to the points, from what `forward` left in ``slope``."""
     geometry, features = _geometry(spec), (0,) * spec.features
     n_parts = _parts(len(coords))
     edges = np.linspace(0, len(coords), n_parts + 1).astype(int)
-    run_parts(lambda part: kernel(coords, table, out, edges[part], edges[part + 1], geometry, features), n_parts)
-
-
-def backward(
-    coords: _Floats,
-    table: _Floats,
-    grad_out: _Floats,
-    grad_coords: _Floats | None,
-    grad_table: _Floats | None,
-    spec: HashGridSpec,
-) -> None:
-    """Gradients of ``sum(grad_out · encode)``, written over ``grad_coords`` and ``grad_table`` where they are given."""
-    on_table, on_coords = (_table_2d, _coords_2d) if spec.dims == 2 else (_table_3d, _coords_3d)
-    geometry, features = _geometry(spec), (0,) * spec.features
-    shares = None if grad_coords is None else np.empty((spec.levels, len(coords), spec.dims), np.float32)
-    n_parts = min(get_threads(), spec.levels)
-
-    def work(part: int) -> None:
-        # Finer levels cost more: deal the levels out in turn.
-        first = spec.levels - 1 - part
-        if shares is not None:
-            on_coords(coords, table, grad_out, shares, first, n_parts, geometry, features)
-        if grad_table is not None:
-            on_table(coords, grad_out, grad_table, first, n_parts, geometry, features)
-
-    run_parts(work, n_parts)
-    if grad_coords is not None:
-        n_chunks = _parts(len(coords))
-        edges = np.linspace(0, len(coords), n_chunks + 1).astype(int)
-        run_parts(
-            lambda part: _gather_coords(coords, shares, geometry, grad_coords, edges[part], edges[part + 1]), n_chunks
-        )
+    run_parts(
+        lambda part: _coords(coords, slope, grad_out, grad_coords, edges[part], edges[part + 1], geometry, features),
+        n_parts,
+    )
