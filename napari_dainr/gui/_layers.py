@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-__all__ = ["METHOD_TITLES", "SeriesLayer", "display_limits", "layer_data", "layer_name"]
+__all__ = ["METHOD_TITLES", "LayerData", "SeriesLayer", "display_limits", "layer_data", "layer_name"]
 
 AXIS_LABELS = ("t", "y", "x")
 UNITS = ("s", "mm", "mm")
+LayerData = tuple[NDArray[np.float32], dict[str, Any], str]
+"""(magnitude, keywords, layer type), as napari's readers return it."""
+
 METHOD_TITLES = {"nufft": "NuFFT", "grasp": "GRASP", "dainr": "DA-INR"}
 
 
@@ -62,7 +65,7 @@ def _metadata(series: ImageSeries, recipe: Recipe) -> dict[str, Any]:
 
 def layer_data(
     series: ImageSeries, recipe: Recipe, name: str, magnitude: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.float32], dict[str, Any], str]:
+) -> LayerData:
     """A series as napari layer data: (magnitude (frame, y, x), keywords, ``"image"``).
 
     ``magnitude`` spares computing it again.

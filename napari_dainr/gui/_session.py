@@ -6,6 +6,7 @@ ended; what a job of an older generation says is dropped.
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
@@ -14,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QThreadPool, QTimer
 
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
-from napari_dainr.gui._layers import METHOD_TITLES, SeriesLayer
+from napari_dainr.gui._layers import METHOD_TITLES, LayerData, SeriesLayer, layer_data
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._settings import viewer_settings
 from napari_dainr.gui._worker import Ended, Failed, Job, Loaded, Mail, Picture
@@ -31,7 +32,21 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 POLL_MS = 100
+EXIT_MS = 10_000
 _at_work: set[Session] = set()
+
+
+def _end_all() -> None:
+    """At the end of the program stop every job and wait for it: a thread that outlives Qt aborts the process."""
+    if _at_work:
+        for session in list(_at_work):
+            session.abandon()
+        pool = QThreadPool.globalInstance()
+        if pool is not None:
+            pool.waitForDone(EXIT_MS)
+
+
+atexit.register(_end_all)
 
 
 class Session:
@@ -73,6 +88,7 @@ class Session:
         self._sample_folder: tempfile.TemporaryDirectory[str] | None = None
         self._devices_known = False
         self._delivering = False
+        self._take: Callable[[LayerData], None] | None = None
         self._timer = QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -80,11 +96,15 @@ class Session:
 
     # ---------------------------------------------------------------- what the user asks for
 
-    def load(self, source: Source) -> bool:
-        """Read k-space and take a first look; refused (with a banner) while a fit runs."""
+    def load(self, source: Source, take: Callable[[LayerData], None] | None = None) -> bool:
+        """Read k-space and take a first look; refused (with a banner) while a fit runs.
+
+        The look becomes a layer, unless ``take`` wants its layer data.
+        """
         if not self.model.apply(Action.LOAD):
             self.told.emit("warning", f"{source.label} was not opened: a reconstruction is running; stop it first.", "")
             return False
+        self._take = take
         job = self._new_job()
         self._begin(job, self._loaded, _worker.load, source, self._samples())
         return True
@@ -136,7 +156,8 @@ class Session:
                 recipe = recipe.model_copy(update={"data": str(data)})
             save_recipe(recipe, path)
         except (DainrError, OSError) as error:
-            self._tell_failure(error, f"{path.name} was not written")
+            outcome = _worker.as_failed_write(error, f"{path.name} was not written")
+            self.told.emit("error", outcome.message, outcome.details)
             return
         self.told.emit("info", f"Recipe saved: {path.name}.", f"Run it with: napari-dainr recon --recipe {path} -o RUN")
 
@@ -283,10 +304,7 @@ class Session:
         if isinstance(outcome, Failed):
             self._fail(outcome)
         else:
-            if self._quick_layer is None or self.model.form.keep_previous:
-                self._quick_layer = self._new_layer()
-            picture, recipe = outcome.picture, outcome.finished.recipe
-            self._quick_layer.show(picture.series, picture.magnitude, recipe, self._name, new_run=True)
+            self._show_quick_look(outcome.picture, outcome.finished.recipe)
             self.model.apply(Action.LOADED)
         if not self._devices_known:
             self._begin(Job(self._generation), self._found_devices, _worker.available_devices, lasting=True)
@@ -334,6 +352,14 @@ class Session:
         self._layer.show(picture.series, picture.magnitude, recipe, self._name, new_run=self._fresh, final=final)
         self._fresh = False
 
+    def _show_quick_look(self, picture: Picture, recipe: Recipe) -> None:
+        if self._take is not None:
+            self._take(layer_data(picture.series, recipe, self._name, picture.magnitude))
+            return
+        if self._quick_layer is None or self.model.form.keep_previous:
+            self._quick_layer = self._new_layer()
+        self._quick_layer.show(picture.series, picture.magnitude, recipe, self._name, new_run=True)
+
     # ---------------------------------------------------------------- files
 
     def _samples(self) -> Path:
@@ -361,28 +387,20 @@ class Session:
     def _in_background(self, write: Callable[[], None], done: str, failed: str) -> None:
         from napari.qt.threading import create_worker
 
-        def work() -> Generator[None, None, Exception | None]:
+        def work() -> Generator[None, None, Failed | None]:
             yield None
             try:
                 write()
-            except Exception as error:
-                return error
+            except Exception as error:  # told by a value: an exception that is returned would be raised by the worker
+                return _worker.as_failed_write(error, failed)
             return None
 
-        def returned(error: Exception | None) -> None:
-            if error is None:
+        def returned(outcome: Failed | None) -> None:
+            if outcome is None:
                 self.told.emit("info", done, "")
             else:
-                self._tell_failure(error, failed)
+                self.told.emit("error", outcome.message, outcome.details)
 
         worker = create_worker(work, _start_thread=False)
         worker.returned.connect(returned)
         worker.start()
-
-    def _tell_failure(self, error: Exception, what: str) -> None:
-        if isinstance(error, DainrError):
-            self.told.emit("error", str(error), "")
-            return
-        failed = _worker.as_failed(error, what)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        self.told.emit("error", f"{what}: {reason}.", failed.details)

@@ -33,6 +33,7 @@ __all__ = [
     "Mail",
     "Picture",
     "as_failed",
+    "as_failed_write",
     "available_devices",
     "fit",
     "load",
@@ -139,6 +140,7 @@ class Job:
 
 
 def as_failed(error: BaseException, what: str) -> Failed:
+    """One sentence for the user, the traceback for Details; ``what`` says what was being done."""
     details = "".join(traceback.format_exception(error))
     text = " ".join(str(error).split())
     lower = f"{type(error).__name__} {text}".lower()
@@ -153,6 +155,14 @@ def as_failed(error: BaseException, what: str) -> Failed:
         kind = type(error).__name__
         message = f"Something went wrong while {what} ({kind}: {text[:200]}); see Details, then start again."
     return Failed(message, details)
+
+
+def as_failed_write(error: Exception, what: str) -> Failed:
+    """The same for files that were to be written; ``what`` begins the sentence."""
+    if isinstance(error, DainrError):
+        return as_failed(error, what)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return Failed(f"{what}: {reason}; choose another place.", as_failed(error, what).details)
 
 
 def fit(

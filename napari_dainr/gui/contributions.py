@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dainr.gui._model import Source
+from napari_dainr.errors import InputError
+from napari_dainr.gui._model import Phase, Source
 
 if TYPE_CHECKING:
     import napari
@@ -47,17 +48,24 @@ def read_kspace_file(path: str | list[str]) -> list[tuple[Any, ...]]:
     With a window, the dock takes over: it reads beside the event loop, fills itself in and adds the first look as a
     layer when it is there, so nothing freezes and a bad file becomes a banner. Without one, the first look is returned.
     """
-    return _open(Source(path=Path(path if isinstance(path, str) else path[0])))
+    source = Source(path=Path(path if isinstance(path, str) else path[0]))
+    viewer = _window()
+    if viewer is None:
+        return [_first_look(source)]
+    from napari_dainr.gui.widget import open_dock
+
+    open_dock(viewer).session.load(source)
+    return NOTHING
 
 
 def sample_cine() -> list[tuple[Any, ...]]:
     """Sample data: moving cardiac cine."""
-    return _open(Source(sample="cine"))
+    return _sample("cine")
 
 
 def sample_liver() -> list[tuple[Any, ...]]:
     """Sample data: liver with contrast agent."""
-    return _open(Source(sample="liver"))
+    return _sample("liver")
 
 
 def _window() -> napari.viewer.Viewer | None:
@@ -67,14 +75,31 @@ def _window() -> napari.viewer.Viewer | None:
     return viewer if viewer is not None and getattr(viewer, "window", None) is not None else None
 
 
-def _open(source: Source) -> list[tuple[Any, ...]]:
+def _sample(name: str) -> list[tuple[Any, ...]]:
+    """As a file, but napari wants the layer data of a sample, so wait for the first look with the window alive."""
     viewer = _window()
     if viewer is None:
-        return [_first_look(source)]
+        return [_first_look(Source(sample=name))]
+    from qtpy.QtCore import QEventLoop
+
     from napari_dainr.gui.widget import open_dock
 
-    open_dock(viewer).session.load(source)
-    return NOTHING
+    dock = open_dock(viewer)
+    looks: list[tuple[Any, ...]] = []
+    if not dock.session.load(Source(sample=name), take=looks.append):
+        raise InputError(f"sample data {name} was not opened: a reconstruction is running; stop it first.")
+    loop = QEventLoop()
+
+    def follow(phase: Phase) -> None:
+        if phase is not Phase.LOADING:
+            loop.quit()
+
+    dock.model.phase_changed.connect(follow)
+    dock.destroyed.connect(loop.quit)
+    loop.exec()
+    if not looks:
+        raise InputError(f"sample data {name} was not opened; the dock says why.")
+    return looks
 
 
 def _first_look(source: Source) -> tuple[Any, ...]:

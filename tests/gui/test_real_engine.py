@@ -171,3 +171,30 @@ print("none")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("none")
+
+
+def test_the_program_may_end_in_mid_fit(tiny_file: Path) -> None:
+    """A thread that outlived Qt would abort the process (exit code 134)."""
+    code = f"""
+import pathlib, time
+import napari
+from qtpy.QtWidgets import QApplication
+from napari_dainr.gui._model import Phase
+from napari_dainr.gui.widget import open_dock
+viewer = napari.Viewer(show=False)
+dock = open_dock(viewer)
+dock.open_path(pathlib.Path({str(tiny_file)!r}))
+end = time.monotonic() + 60
+def until(condition):
+    while not condition() and time.monotonic() < end:
+        QApplication.processEvents()
+until(lambda: dock.model.phase is Phase.READY)
+dock.reconstruction.method_form.fields["n_steps"].setText("1000000")
+dock.session.start()
+until(lambda: dock.run_panel.plot.n_points > 1)
+assert dock.model.phase is Phase.RUNNING
+print("running")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip().endswith("running"), done.stderr
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,84 @@
+"""The manifest: valid, every name in it is there, and what it contributes works in a viewer."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from npe2 import PluginManifest
+
+from napari_dainr.errors import InputError
+from napari_dainr.gui._model import Phase
+from napari_dainr.gui._settings import ViewerSettings, viewer_settings
+from napari_dainr.gui.widget import ReconstructionDock, find_dock
+from napari_dainr.recipe import load_recipe
+
+from .conftest import WAIT_MS, ScriptedEngine
+
+
+@pytest.fixture(scope="module")
+def manifest(repository: Path) -> PluginManifest:
+    return PluginManifest.from_file(repository / "napari.yaml")
+
+
+def test_every_command_is_there(manifest: PluginManifest) -> None:
+    assert manifest.contributions.commands
+    for command in manifest.contributions.commands:
+        module, _, name = str(command.python_name).partition(":")
+        assert callable(getattr(importlib.import_module(module), name)), command.id
+        assert command.id.startswith("napari-dainr.")
+
+
+def test_preferences_begin_with_the_defaults_of_the_code(manifest: PluginManifest) -> None:
+    properties = manifest.contributions.configurations["reconstruction"].properties
+    defaults = ViewerSettings()
+    assert {name: p.default for name, p in properties.items()} == vars(defaults)
+    assert viewer_settings() == defaults
+
+
+def test_the_icon_is_there(repository: Path, manifest: PluginManifest) -> None:
+    package, _, name = str(manifest.icon).partition(":")
+    assert package == "napari_dainr.resources"
+    assert (repository / "resources" / name).read_text().startswith("<svg")
+
+
+def test_sample_data_opens_in_the_dock_and_its_recipe_has_a_file(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    viewer.open_sample("napari-dainr", "cine")
+    dock = find_dock(viewer)
+    assert dock is not None
+    qtbot.waitUntil(lambda: dock.model.phase in (Phase.READY, Phase.FAILED), timeout=WAIT_MS)
+    assert dock.model.phase is Phase.READY, dock.banner.details.toPlainText()
+    assert len(viewer.layers) == 1
+    dock.session.save_recipe(tmp_path / "recipe.json")
+    recipe = load_recipe(tmp_path / "recipe.json")
+    assert Path(recipe.data) == tmp_path / "cine-phantom.h5"
+    assert Path(recipe.data).is_file()
+    session = dock.session
+    session.abandon()
+    qtbot.waitUntil(lambda: not session._open_jobs, timeout=WAIT_MS)
+
+
+def test_commands_of_the_palette(dock: ReconstructionDock, engine: ScriptedEngine, load_tiny: Any, qtbot: Any) -> None:
+    from napari_dainr.gui import contributions
+
+    engine.n_steps = 100_000
+    contributions.start_command()
+    assert "Open k-space first" in dock.banner.text.text()
+    load_tiny()
+    contributions.start_command()
+    assert dock.model.phase is Phase.RUNNING
+    contributions.pause_command()
+    assert dock.model.phase is Phase.PAUSED
+    contributions.pause_command()
+    assert dock.model.phase is Phase.RUNNING
+    contributions.stop_command()
+    qtbot.waitUntil(lambda: dock.model.phase is Phase.DONE, timeout=WAIT_MS)
+
+
+def test_open_refuses_a_missing_file(tmp_path: Path) -> None:
+    from napari_dainr.gui.open import open_viewer
+
+    with pytest.raises(InputError, match=r"nothing\.h5"):
+        open_viewer(tmp_path / "nothing.h5")
