@@ -99,6 +99,7 @@ def _sample(name: str) -> list[tuple[Any, ...]]:
     loop.exec()
     if not looks:
         raise InputError(f"sample data {name} was not opened; the dock says why.")
+    viewer.canvas.overlays.scale_bar.visible = True
     return looks
 
 
