@@ -23,8 +23,9 @@ __all__ = ["backward_coords", "backward_table", "forward"]
 
 _Floats = NDArray[np.float32]
 
-_PZ, _PY, _ = PRIMES
-_ONE = np.float32(1)
+_PZ, _PY = np.uint32(PRIMES[0]), np.uint32(PRIMES[1])
+_NONE, _STEP = np.uint32(0), np.uint32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 _HALF = np.float32(0.5)
 _BLOCK = 64  # points whose rows are asked for together
 _MIN_POINTS = 512  # fewer are not worth another thread
@@ -40,72 +41,88 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     return kernel
 
 
-def _locate(coordinate, cells):  # type: ignore[no-untyped-def]
-    """(cell, fraction) along an axis; fraction in [0, 1]. A NaN gives a cell that exists and a fraction of NaN."""
-    unit = (coordinate + _ONE) * _HALF
-    if unit < np.float32(0):
-        unit = np.float32(0)
-    if unit > _ONE:
-        unit = _ONE
-    position = unit * np.float32(cells)
-    cell = cells - 1
-    if position < np.float32(cell):
-        cell = int(position)
-    return cell, position - np.float32(cell)
+def _locate(column, n, cells, low, fraction):  # type: ignore[no-untyped-def]
+    """Cell and fraction in [0, 1] along an axis; a NaN gives a cell that exists and a fraction of NaN.
 
-
-_locate = compiled(_locate, inline="always")
-
-
-def _vertex_2d(y, x, side, mask):  # type: ignore[no-untyped-def]
-    """Entry of a vertex within its level; mask 0 stands for a grid that fits the table."""
-    return ((y * _PY) ^ x) & mask if mask else y * side + x
-
-
-_vertex_2d = compiled(_vertex_2d, inline="always")
-
-
-def _vertex_3d(z, y, x, side, mask):  # type: ignore[no-untyped-def]
-    return ((z * _PZ) ^ (y * _PY) ^ x) & mask if mask else (z * side + y) * side + x
-
-
-_vertex_3d = compiled(_vertex_3d, inline="always")
-
-
-def _corners_2d(coords, start, n, cells, mask, entry, fraction):  # type: ignore[no-untyped-def]
-    """Entries (4, block) and fractions (2, block) of n points from start on, for one level."""
-    side = cells + 1
+    This loop and those of `_corners_2d` and `_corners_3d` are kept in a form that compiles to vector instructions.
+    """
+    top, last = np.float32(cells), np.int32(cells - 1)
     for q in range(n):
-        y, fraction[0, q] = _locate(coords[start + q, 0], cells)
-        x, fraction[1, q] = _locate(coords[start + q, 1], cells)
-        entry[0, q] = _vertex_2d(y, x, side, mask)
-        entry[1, q] = _vertex_2d(y, x + 1, side, mask)
-        entry[2, q] = _vertex_2d(y + 1, x, side, mask)
-        entry[3, q] = _vertex_2d(y + 1, x + 1, side, mask)
+        unit = (column[q] + _ONE) * _HALF
+        unit = _ZERO if unit < _ZERO else unit
+        position = (_ONE if unit > _ONE else unit) * top
+        cell = np.int32(position if position > _ZERO else _ZERO)
+        cell = last if cell > last else cell
+        low[q] = cell
+        fraction[q] = position - np.float32(cell)
+
+
+_locate = compiled(_locate)
+
+
+def _corners_2d(points, n, cells, mask, low, entry, fraction):  # type: ignore[no-untyped-def]
+    """Entries (4, block) and fractions (2, block) of points at one level; mask 0: the grid fits the table."""
+    for axis in range(2):
+        _locate(points[axis], n, cells, low[axis], fraction[axis])
+    if mask:
+        bits = np.uint32(mask)
+        for q in range(n):
+            y0, x0 = np.uint32(np.uint32(low[0, q]) * _PY), np.uint32(low[1, q])
+            y1, x1 = np.uint32(y0 + _PY), np.uint32(x0 + _STEP)
+            entry[0, q] = (y0 ^ x0) & bits
+            entry[1, q] = (y0 ^ x1) & bits
+            entry[2, q] = (y1 ^ x0) & bits
+            entry[3, q] = (y1 ^ x1) & bits
+    else:
+        side = np.uint32(cells + 1)
+        for q in range(n):
+            first = np.uint32(np.uint32(np.uint32(low[0, q]) * side) + np.uint32(low[1, q]))
+            for corner in range(4):
+                entry[corner, q] = first + (side if corner & 2 else _NONE) + (_STEP if corner & 1 else _NONE)
 
 
 _corners_2d = compiled(_corners_2d)
 
 
-def _corners_3d(coords, start, n, cells, mask, entry, fraction):  # type: ignore[no-untyped-def]
-    """Entries (8, block) and fractions (3, block) of n points from start on, for one level."""
-    side = cells + 1
-    for q in range(n):
-        z, fraction[0, q] = _locate(coords[start + q, 0], cells)
-        y, fraction[1, q] = _locate(coords[start + q, 1], cells)
-        x, fraction[2, q] = _locate(coords[start + q, 2], cells)
-        for bits in range(8):
-            entry[bits, q] = _vertex_3d(z + (bits >> 2), y + (bits >> 1 & 1), x + (bits & 1), side, mask)
+def _corners_3d(points, n, cells, mask, low, entry, fraction):  # type: ignore[no-untyped-def]
+    """Entries (8, block) and fractions (3, block) of points at one level; mask 0: the grid fits the table."""
+    for axis in range(3):
+        _locate(points[axis], n, cells, low[axis], fraction[axis])
+    if mask:
+        bits = np.uint32(mask)
+        for q in range(n):
+            z, y, x = np.uint32(low[0, q]), np.uint32(low[1, q]), np.uint32(low[2, q])
+            for corner in range(8):
+                a = np.uint32(np.uint32(z + (_STEP if corner & 4 else _NONE)) * _PZ)
+                b = np.uint32(np.uint32(y + (_STEP if corner & 2 else _NONE)) * _PY)
+                entry[corner, q] = (a ^ b ^ np.uint32(x + (_STEP if corner & 1 else _NONE))) & bits
+    else:
+        side = np.uint32(cells + 1)
+        for q in range(n):
+            z, y, x = np.uint32(low[0, q]), np.uint32(low[1, q]), np.uint32(low[2, q])
+            for corner in range(8):
+                row = np.uint32((z + (_STEP if corner & 4 else _NONE)) * side + y + (_STEP if corner & 2 else _NONE))
+                entry[corner, q] = row * side + x + (_STEP if corner & 1 else _NONE)
 
 
 _corners_3d = compiled(_corners_3d)
+
+
+def _columns(coords, start, n, points):  # type: ignore[no-untyped-def]
+    """Copy n points from start on into (dims, block), so that each axis is contiguous."""
+    for axis in range(coords.shape[1]):
+        for q in range(n):
+            points[axis, q] = coords[start + q, axis]
+
+
+_columns = compiled(_columns)
 
 
 def _ask(values, entry, n):  # type: ignore[no-untyped-def]
     """Start loading the rows of ``values`` that a block will need."""
     for q in range(n):
         for corner in range(entry.shape[0]):
-            prefetch_row(values, entry[corner, q])
+            prefetch_row(values, np.int64(entry[corner, q]))
 
 
 _ask = compiled(_ask)
@@ -113,12 +130,14 @@ _ask = compiled(_ask)
 
 def _forward_2d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
     """Encoding of points start … stop, and its derivative (n, L·F, 2) per cell."""
-    entry, fraction = np.empty((4, _BLOCK), np.int64), np.empty((2, _BLOCK), np.float32)
+    points, fraction = np.empty((2, _BLOCK), np.float32), np.empty((2, _BLOCK), np.float32)
+    low, entry = np.empty((2, _BLOCK), np.int32), np.empty((4, _BLOCK), np.uint32)
     for block in range(start, stop, _BLOCK):
         n = min(_BLOCK, stop - block)
+        _columns(coords, block, n, points)
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
-            _corners_2d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _corners_2d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
             for q in range(n):
                 fy, fx = fraction[0, q], fraction[1, q]
@@ -138,12 +157,14 @@ _forward_2d = compiled(_forward_2d)
 
 def _forward_3d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
     """Encoding of points start … stop, and its derivative (n, L·F, 3) per cell."""
-    entry, fraction = np.empty((8, _BLOCK), np.int64), np.empty((3, _BLOCK), np.float32)
+    points, fraction = np.empty((3, _BLOCK), np.float32), np.empty((3, _BLOCK), np.float32)
+    low, entry = np.empty((3, _BLOCK), np.int32), np.empty((8, _BLOCK), np.uint32)
     for block in range(start, stop, _BLOCK):
         n = min(_BLOCK, stop - block)
+        _columns(coords, block, n, points)
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
-            _corners_3d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
             for q in range(n):
                 fz, fy, fx = fraction[0, q], fraction[1, q], fraction[2, q]
@@ -169,13 +190,15 @@ _forward_3d = compiled(_forward_3d)
 
 def _table_2d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
     """Gradient of the table parts of levels first, first − step, …, written over what was there."""
-    entry, fraction = np.empty((4, _BLOCK), np.int64), np.empty((2, _BLOCK), np.float32)
+    points, fraction = np.empty((2, _BLOCK), np.float32), np.empty((2, _BLOCK), np.float32)
+    low, entry = np.empty((2, _BLOCK), np.int32), np.empty((4, _BLOCK), np.uint32)
     for level in range(first, -1, -step):
         values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
         values[:] = 0
         for block in range(0, len(coords), _BLOCK):
             n = min(_BLOCK, len(coords) - block)
-            _corners_2d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _columns(coords, block, n, points)
+            _corners_2d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
             for q in range(n):
                 fy, fx = fraction[0, q], fraction[1, q]
@@ -194,13 +217,15 @@ _table_2d = compiled(_table_2d)
 
 def _table_3d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
     """As `_table_2d`, for points (z, y, x)."""
-    entry, fraction = np.empty((8, _BLOCK), np.int64), np.empty((3, _BLOCK), np.float32)
+    points, fraction = np.empty((3, _BLOCK), np.float32), np.empty((3, _BLOCK), np.float32)
+    low, entry = np.empty((3, _BLOCK), np.int32), np.empty((8, _BLOCK), np.uint32)
     for level in range(first, -1, -step):
         values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
         values[:] = 0
         for block in range(0, len(coords), _BLOCK):
             n = min(_BLOCK, len(coords) - block)
-            _corners_3d(coords, block, n, geometry[level, 0], geometry[level, 3], entry, fraction)
+            _columns(coords, block, n, points)
+            _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
             for q in range(n):
                 fz, fy, fx = fraction[0, q], fraction[1, q], fraction[2, q]
