@@ -301,6 +301,8 @@ class Session:
         self._begin(job, self._looked, _worker.fit, recipe, outcome.kspace, None, 0.0)
 
     def _looked(self, outcome: Ended | Failed) -> None:
+        if self._job is not None:
+            self._job.collect()  # the progress of a first look is not shown
         if isinstance(outcome, Failed):
             self._fail(outcome)
         else:

@@ -34,6 +34,7 @@ def test_loading_shows_a_first_look_with_units(dock: Any, viewer: Any, engine: A
     assert dock.data.summary.text().startswith("40 spokes · 66 samples · 3 coils · 0.4 s")
     assert dock.reconstruction.spokes.value() == 8
     assert "5 frames · 80.0 ms per frame · AF 4.1" in dock.reconstruction.derived.text()
+    assert dock.run_panel.plot.n_points == 0
 
 
 def test_start_to_finish(dock: Any, viewer: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any) -> None:
