@@ -27,7 +27,7 @@ _PZ, _PY = np.uint32(PRIMES[0]), np.uint32(PRIMES[1])
 _NONE, _STEP = np.uint32(0), np.uint32(1)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _HALF = np.float32(0.5)
-_BLOCK = 64  # points whose rows are asked for together
+_BLOCK = 128  # points whose rows are asked for together
 _MIN_POINTS = 512  # fewer are not worth another thread
 
 
