@@ -104,10 +104,16 @@ class DainrConfig(MethodConfig):
     level_features: int = Field(2, ge=1, le=8, title="F", description="Features per entry.")
     n_min: int = Field(16, ge=2, title="N_min", description="Cells across the coarsest level.")
     growth: float = Field(2.0, gt=1, le=4, title="b", description="Growth from level to level, Eq. 8.")
+    members: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="Networks started from different weights and fitted side by side; their images are averaged.",
+    )
     width: int = Field(64, ge=4, le=512, description="Neurons per hidden layer.")
     depth: int = Field(5, ge=1, le=16, description="Hidden layers.")
     learning_rate: float = Field(
-        2e-3, gt=0, le=1, title="learning rate", description="AdamW step size of the networks."
+        2.5e-3, gt=0, le=1, title="learning rate", description="AdamW step size of the networks."
     )
     table_learning_rate: float = Field(
         5e-3, gt=0, le=1, title="table learning rate", description="AdamW step size of the hash table."
@@ -150,6 +156,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "table_learning_rate": 1e-3,
             "decay_to": 1.0,
             "ema": 0.0,
+            "members": 1,
         },
     },
 }

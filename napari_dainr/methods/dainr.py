@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_dainr.inr.averaging import WeightAverage
 from napari_dainr.inr.coordinates import frame_coordinate
@@ -34,13 +34,14 @@ __all__ = ["DainrMethod", "DainrState"]
 class DainrState:
     """All that changes during a fit.
 
+    ``fields`` are the members, each a :class:`DynamicField`; their images are averaged.
     ``grasp`` is there while the GRASP feature is being made; ``features`` is (frame, y, x) complex or None.
     """
 
     step: int
     n_frames: int
     matrix: tuple[int, int]
-    field: DynamicField
+    fields: nn.ModuleList
     optimiser: torch.optim.Optimizer
     average: WeightAverage | None
     grasp: GraspState | None
@@ -90,9 +91,9 @@ class DainrMethod:
         grasp: GraspState | None,
         features: Tensor | None,
     ) -> DainrState:
-        field = self._field(matrix).to(device)
-        average = WeightAverage(field.parameters(), self.config.ema) if self.config.ema > 0 else None
-        return DainrState(0, n_frames, matrix, field, self._optimiser(field), average, grasp, features)
+        fields = nn.ModuleList(self._field(matrix, member) for member in range(self.config.members)).to(device)
+        average = WeightAverage(fields.parameters(), self.config.ema) if self.config.ema > 0 else None
+        return DainrState(0, n_frames, matrix, fields, self._optimiser(fields), average, grasp, features)
 
     def _hash_spec(self, matrix: tuple[int, int], dims: int) -> HashGridSpec:
         config = self.config
@@ -114,9 +115,9 @@ class DainrMethod:
             dims=dims,
         )
 
-    def _field(self, matrix: tuple[int, int]) -> DynamicField:
+    def _field(self, matrix: tuple[int, int], member: int) -> DynamicField:
         config = self.config
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed * 7919 + member)
         deformation = DeformationField(
             config.width,
             config.depth,
@@ -136,10 +137,10 @@ class DainrMethod:
         )
         return DynamicField(deformation, canonical, matrix, config.deform_grid)
 
-    def _optimiser(self, field: DynamicField) -> torch.optim.Optimizer:
+    def _optimiser(self, fields: nn.ModuleList) -> torch.optim.Optimizer:
         config = self.config
-        tables = [p for name, p in field.named_parameters() if name.endswith("table")]
-        networks = [p for name, p in field.named_parameters() if not name.endswith("table")]
+        tables = [p for name, p in fields.named_parameters() if name.endswith("table")]
+        networks = [p for name, p in fields.named_parameters() if not name.endswith("table")]
         groups = [
             {"params": networks, "lr": config.learning_rate, "weight_decay": config.weight_decay},
             {"params": tables, "lr": config.table_learning_rate, "weight_decay": 0.0},
@@ -152,9 +153,9 @@ class DainrMethod:
         late = max(0.0, step / self.config.n_steps - 0.5) * 2
         return float(self.config.decay_to**late)
 
-    def _frame_of(self, step: int, n_frames: int) -> int:
-        """Every frame once per pass, in an order that depends on seed and pass alone, so that a resumed fit agrees."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step // n_frames)
+    def _frame_of(self, step: int, n_frames: int, member: int = 0) -> int:
+        """Every frame once per pass, in an order that depends on seed, member and pass, so that a resumed fit agrees."""
+        generator = torch.Generator().manual_seed((self.seed * 7919 + member) * 1_000_003 + step // n_frames)
         return int(torch.randperm(n_frames, generator=generator)[step % n_frames])
 
     def step(self, problem: Problem, state: DainrState) -> Mapping[str, Tensor | float]:
@@ -167,31 +168,34 @@ class DainrMethod:
             return losses
 
         own_step = state.step - self._feature_steps
-        frame = self._frame_of(own_step, state.n_frames)
         for group, base in zip(state.optimiser.param_groups, self._base_rates(state.optimiser), strict=True):
             group["lr"] = base * self._rate(own_step)
-        image = self._draw(state, torch.tensor(float(frame)), state.matrix)
-        residual = problem.forward(image[None], [frame])[0] - problem.kdata[frame]
-        loss = residual.abs().mean()
         state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total = torch.zeros((), device=problem.device)
+        for member, field in enumerate(state.fields):
+            frame = self._frame_of(own_step, state.n_frames, member)
+            image = self._draw(state, field, torch.tensor(float(frame)), state.matrix)
+            residual = problem.forward(image[None], [frame])[0] - problem.kdata[frame]
+            loss = residual.abs().mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() / len(state.fields)
         state.optimiser.step()
         if state.average is not None:
-            state.average.update(state.field.parameters())
+            state.average.update(state.fields.parameters())
         state.step += 1
-        return {"data": loss.detach()}
+        return {"data": total}
 
     def _base_rates(self, optimiser: torch.optim.Optimizer) -> list[float]:
         rates = [self.config.learning_rate, self.config.table_learning_rate]
         return rates[: len(optimiser.param_groups)]
 
-    def _draw(self, state: DainrState, frame: Tensor, matrix: tuple[int, int]) -> Tensor:
+    def _draw(self, state: DainrState, field: nn.Module, frame: Tensor, matrix: tuple[int, int]) -> Tensor:
         features = None
         if state.features is not None:
             features = draw_features(
                 state.features, frame, matrix, self.config.feature_upsampling, self.config.feature_gain
             )
-        drawn: Tensor = state.field(frame_coordinate(frame, state.n_frames), features, matrix)
+        drawn: Tensor = field(frame_coordinate(frame, state.n_frames), features, matrix)
         return drawn
 
     @torch.no_grad()
@@ -201,22 +205,24 @@ class DainrMethod:
         if frames is None:
             frames = torch.arange(state.n_frames, dtype=torch.float32)
         matrix = scaled_matrix(state.matrix, scale)
-        trained = [p.detach().clone() for p in state.field.parameters()]
+        trained = [p.detach().clone() for p in state.fields.parameters()]
         if state.average is not None and state.average.count > 0:
-            _assign(state.field, state.average.averaged())
+            _assign(state.fields, state.average.averaged())
         try:
-            return torch.stack([self._draw(state, frame, matrix) for frame in frames])
+            drawn = [
+                torch.stack([self._draw(state, f, frame, matrix) for f in state.fields]).mean(0) for frame in frames
+            ]
+            return torch.stack(drawn)
         finally:
-            _assign(state.field, trained)
+            _assign(state.fields, trained)
 
     @torch.no_grad()
     def displacement(self, state: DainrState, frames: Tensor, scale: float = 1.0) -> Tensor:
-        """Deformation field, (n, y, x, 2), last axis (Δy, Δx) in pixels of the measured matrix."""
+        """Deformation field of the first member, (n, y, x, 2), last axis (Δy, Δx) in pixels of the measured matrix."""
+        field: DynamicField = state.fields[0]  # type: ignore[assignment]
         matrix = scaled_matrix(state.matrix, scale)
-        half = torch.tensor([n / 2 for n in state.matrix], device=next(state.field.parameters()).device)
-        return torch.stack(
-            [state.field.displacement(frame_coordinate(f, state.n_frames), matrix) * half for f in frames]
-        )
+        half = torch.tensor([n / 2 for n in state.matrix], device=next(field.parameters()).device)
+        return torch.stack([field.displacement(frame_coordinate(f, state.n_frames), matrix) * half for f in frames])
 
     def pack(self, state: DainrState) -> dict[str, Tensor]:
         tensors = {
@@ -224,8 +230,8 @@ class DainrMethod:
             "n_frames": torch.tensor(state.n_frames),
             "matrix": torch.tensor(state.matrix),
         }
-        for name, value in state.field.state_dict().items():
-            tensors[f"field.{name}"] = value
+        for name, value in state.fields.state_dict().items():
+            tensors[f"fields.{name}"] = value
         for index, slots in state.optimiser.state_dict()["state"].items():
             for name, value in slots.items():
                 tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
@@ -247,7 +253,7 @@ class DainrMethod:
         height, width = (int(n) for n in tensors["matrix"])
         state = self._fresh(int(tensors["n_frames"]), (height, width), device, grasp, features)
         state.step = int(tensors["step"])
-        state.field.load_state_dict(_under(tensors, "field."))
+        state.fields.load_state_dict(_under(tensors, "fields."))
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in _under(tensors, "optimiser.").items():
             index, name = key.split(".", 1)
@@ -265,6 +271,6 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _assign(field: DynamicField, values: list[Tensor]) -> None:
-    for parameter, value in zip(field.parameters(), values, strict=True):
+def _assign(fields: nn.ModuleList, values: list[Tensor]) -> None:
+    for parameter, value in zip(fields.parameters(), values, strict=True):
         parameter.copy_(value)

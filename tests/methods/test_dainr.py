@@ -69,7 +69,7 @@ def test_paper_preset_has_the_numbers_of_the_paper() -> None:
     assert isinstance(config, DainrConfig)
     assert (config.levels, config.table_log2, config.level_features, config.n_min, config.growth) == (16, 19, 2, 16, 2)
     assert (config.space_frequencies, config.time_frequencies, config.width, config.depth) == (10, 6, 64, 5)
-    assert (config.learning_rate, config.table_learning_rate, config.deform_grid) == (1e-3, 1e-3, 1)
+    assert (config.learning_rate, config.table_learning_rate, config.deform_grid, config.members) == (1e-3, 1e-3, 1, 1)
 
 
 @pytest.mark.parametrize("n", [7, 8, 33])
@@ -136,14 +136,14 @@ def test_gradient_of_the_loss_against_finite_differences(tiny_problem: Problem) 
     state = method.start(tiny_problem)
 
     def loss() -> torch.Tensor:
-        image = method._draw(state, torch.tensor(1.0), state.matrix)
+        image = method._draw(state, state.fields[0], torch.tensor(1.0), state.matrix)
         residual = tiny_problem.forward(image[None], [1])[0] - tiny_problem.kdata[1]
         return (residual.abs() ** 2).mean()
 
-    for name, parameter in state.field.named_parameters():
+    for name, parameter in state.fields[0].named_parameters():
         if not name.startswith("canonical.network.layers"):
             continue
-        state.field.zero_grad()
+        state.fields.zero_grad()
         loss().backward()
         direction = parameter.grad.clone()
         size = float(torch.linalg.vector_norm(direction))
