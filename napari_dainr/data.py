@@ -58,7 +58,7 @@ class KSpace:
 
     def __post_init__(self) -> None:
         n = self.name
-        _expect(self.kdata.ndim == 4, f"{n}: kdata has {self.kdata.ndim} axes; (slice, coil, spoke, readout) is needed.")
+        _expect(self.kdata.ndim == 4, f"{n}: kdata has {self.kdata.ndim} axes, not (slice, coil, spoke, readout).")
         spokes, readout = self.kdata.shape[2:]
         _expect(
             self.ktraj.shape == (spokes, readout, 2),
@@ -73,7 +73,7 @@ class KSpace:
         finite = np.isfinite(self.kdata).all(axis=(0, 2, 3))
         _expect(
             bool(finite.all()),
-            f"{n}: kdata holds NaN or Inf in coil {int(np.argmin(finite))}; remove that coil or convert the file again.",
+            f"{n}: kdata holds NaN or Inf in coil {int(np.argmin(finite))}; remove it or convert the file again.",
         )
         _expect(bool(np.isfinite(self.ktraj).all()), f"{n}: ktraj holds NaN or Inf; convert the file again.")
         alive = np.abs(self.kdata).max(axis=(0, 2, 3), initial=0) > 0
@@ -217,7 +217,7 @@ def bin_spokes(kspace: KSpace, spokes_per_frame: int, slice_index: int = 0) -> B
     )
     _expect(
         0 <= slice_index < kspace.n_slices,
-        f"{kspace.name}: slice is {slice_index}, but the file holds {kspace.n_slices}; choose 0 to {kspace.n_slices - 1}.",
+        f"{kspace.name}: slice is {slice_index}, but there are {kspace.n_slices}; choose 0 to {kspace.n_slices - 1}.",
     )
     frames = total // n
     used = frames * n

@@ -36,11 +36,11 @@ class Recipe(BaseModel):
     method: str = Field("dainr", description="Reconstruction method.")
     preset: str = Field("fast", description="Set of method settings to start from.")
     settings: dict[str, Any] = Field(default_factory=dict, description="Method settings that differ from the preset.")
-    scale: float = Field(1.0, ge=0.5, le=4, title="scale ratio r", description="Size of the drawn image over the matrix.")
-    upsample: int = Field(1, ge=1, le=16, title="temporal upsampling", description="Frame steps drawn per measured frame step.")
-    coils: int | None = Field(None, ge=1, description="Virtual coils after compression; empty: 99 % of the energy, at least 12.")
+    scale: float = Field(1.0, ge=0.5, le=4, title="scale ratio r", description="Drawn size over the matrix.")
+    upsample: int = Field(1, ge=1, le=16, title="temporal upsampling", description="Steps drawn per measured frame.")
+    coils: int | None = Field(None, ge=1, description="Virtual coils; empty: 99 % of the energy, at least 12.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")
-    threads: int | None = Field(None, ge=1, description="CPU threads; empty: all cores, one fewer while a viewer is open.")
+    threads: int | None = Field(None, ge=1, description="CPU threads; empty: all cores, one fewer in the viewer.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 
     def config(self) -> MethodConfig:

@@ -22,9 +22,10 @@ from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
 from napari_dainr.gui._layers import METHOD_TITLES, LayerData, SeriesLayer, layer_data
 from napari_dainr.gui._model import Action, Model, Phase, Source
+from napari_dainr.gui._saving import copy_run, write_recipe, write_series
 from napari_dainr.gui._settings import viewer_settings
 from napari_dainr.gui._worker import Ended, Failed, Job, Loaded, Mail, Picture
-from napari_dainr.recipe import Recipe, save_recipe
+from napari_dainr.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -146,51 +147,26 @@ class Session:
             self._job.request_stop()
 
     def save_recipe(self, path: Path) -> None:
-        """Write the form as a recipe file; sample data goes beside it, so that the command line finds it."""
-        source = self.model.source
+        """Write the form as a recipe file."""
         try:
-            recipe = self.model.recipe()
-            if source is not None and source.sample is not None and source.path is not None:
-                data = path.absolute().with_name(source.path.name)
-                shutil.copyfile(source.path, data)
-                recipe = recipe.model_copy(update={"data": str(data)})
-            save_recipe(recipe, path)
+            write_recipe(self.model.recipe(), self.model.source, path)
         except (DainrError, OSError) as error:
-            outcome = _worker.as_failed_write(error, f"{path.name} was not written")
-            self.told.emit("error", outcome.message, outcome.details)
+            failed = _worker.as_failed_write(error, f"{path.name} was not written")
+            self.told.emit("error", failed.message, failed.details)
             return
         self.told.emit("info", f"Recipe saved: {path.name}.", f"Run it with: napari-dainr recon --recipe {path} -o RUN")
 
     def export(self, path: Path) -> None:
         """Write the last series, format by suffix, beside the event loop."""
         series = self.series
-        if series is None:
-            return
-
-        def write() -> None:
-            from napari_dainr.io import export_series
-
-            export_series(series, path)
-
-        self._in_background(write, f"Series exported: {path.name}.", f"{path.name} was not written")
+        if series is not None:
+            self._in_background(lambda: write_series(series, path), "Series exported", path)
 
     def save_run(self, path: Path) -> None:
         """Copy the run folder of the last run to a new place, beside the event loop."""
         folder = self.folder
-        if folder is None:
-            return
-
-        def write() -> None:
-            if path.exists():
-                raise FileExistsError(17, "it is there already; choose a new name")
-            part = path.with_name(path.name + ".part")
-            try:
-                shutil.copytree(folder, part)
-                part.rename(path)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-
-        self._in_background(write, f"Run saved: {path.name}.", f"{path.name} was not written")
+        if folder is not None:
+            self._in_background(lambda: copy_run(folder, path), "Run saved", path)
 
     # ---------------------------------------------------------------- leaving
 
@@ -386,7 +362,7 @@ class Session:
             self._sample_folder.cleanup()
             self._sample_folder = None
 
-    def _in_background(self, write: Callable[[], None], done: str, failed: str) -> None:
+    def _in_background(self, write: Callable[[], None], done: str, path: Path) -> None:
         from napari.qt.threading import create_worker
 
         def work() -> Generator[None, None, Failed | None]:
@@ -394,12 +370,12 @@ class Session:
             try:
                 write()
             except Exception as error:  # told by a value: an exception that is returned would be raised by the worker
-                return _worker.as_failed_write(error, failed)
+                return _worker.as_failed_write(error, f"{path.name} was not written")
             return None
 
         def returned(outcome: Failed | None) -> None:
             if outcome is None:
-                self.told.emit("info", done, "")
+                self.told.emit("info", f"{done}: {path.name}.", "")
             else:
                 self.told.emit("error", outcome.message, outcome.details)
 

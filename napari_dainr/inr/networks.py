@@ -20,13 +20,14 @@ class Mlp(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [n_in, *[width] * depth, n_out]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        layers = [nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+        self.layers = nn.ModuleList(layers)
         with torch.no_grad():
-            for layer in self.layers:
+            for layer in layers:
                 fan_in = layer.weight.shape[1]
                 layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * (2 / fan_in) ** 0.5)
                 layer.bias.zero_()
-            self.layers[-1].weight.mul_(last_gain * 0.5**0.5)
+            layers[-1].weight.mul_(last_gain * 0.5**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, n_in) → (n, n_out)."""

@@ -154,7 +154,7 @@ class DainrMethod:
         return float(self.config.decay_to**late)
 
     def _frame_of(self, step: int, n_frames: int, member: int = 0) -> int:
-        """Every frame once per pass, in an order that depends on seed, member and pass, so that a resumed fit agrees."""
+        """Every frame once per pass, in an order set by seed, member and pass alone, so that a resumed fit agrees."""
         generator = torch.Generator().manual_seed((self.seed * 7919 + member) * 1_000_003 + step // n_frames)
         return int(torch.randperm(n_frames, generator=generator)[step % n_frames])
 

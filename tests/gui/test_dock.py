@@ -335,3 +335,32 @@ def test_the_dock_is_found_however_it_was_opened(viewer: Any, dock: Any) -> None
     dock.parentWidget().hide()
     assert open_dock(viewer) is dock
     assert not dock.parentWidget().isHidden()
+
+
+def test_the_activity_panel_shows_the_run_and_its_cancel_stops_and_keeps(
+    dock: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any
+) -> None:
+    from napari.utils.progress import progress
+
+    engine.n_steps = 100_000
+    load_tiny()
+    dock.run_panel.buttons["start"].click()
+    qtbot.waitUntil(lambda: any(bar.n > 0 for bar in progress._all_instances), timeout=WAIT_MS)
+    (bar,) = progress._all_instances
+    assert bar.total == 100_000
+    bar.cancel()
+    assert dock.model.phase is Phase.STOPPING
+    _wait(qtbot, dock, Phase.DONE)
+    assert engine.ended == ["stopped"]
+    assert not progress._all_instances
+
+
+def test_the_plot_follows_the_theme(dock: Any, viewer: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any) -> None:
+    load_tiny()
+    dock.run_panel.buttons["start"].click()
+    _wait(qtbot, dock, Phase.DONE)
+    qtbot.waitUntil(lambda: dock.run_panel.plot._axes is not None, timeout=WAIT_MS)
+    axes = dock.run_panel.plot._axes
+    dark = axes.get_facecolor()
+    viewer.theme = "light"
+    assert sum(axes.get_facecolor()[:3]) > sum(dark[:3]) + 1
