@@ -23,7 +23,7 @@ import napari_dainr
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_dainr"
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "resources" not in path.parts)
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "resources" not in path.relative_to(PACKAGE).parts)
 QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6"}
 
 
@@ -54,7 +54,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_the_package_the_manifest_and_the_resources_only(wheel: Path) -> None:
-    expected = {str(path.relative_to(ROOT)): path.read_bytes() for path in SOURCES}
+    sources = [path for path in PACKAGE.rglob("*.py") if "resources" not in path.relative_to(PACKAGE).parts]
+    expected = {str(path.relative_to(ROOT)): path.read_bytes() for path in sources}
     expected["napari_dainr/napari.yaml"] = (ROOT / "napari.yaml").read_bytes()
     for path in (ROOT / "resources").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
