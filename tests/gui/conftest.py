@@ -36,6 +36,8 @@ class ScriptedEngine:
         self.runs: list[Recipe] = []
         self.steps_done = 0
         self.ended: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self._count = threading.Lock()
 
     def series(self, recipe: Recipe, kspace: KSpace, level: float) -> ImageSeries:
         frames = kspace.n_spokes // recipe.spokes_per_frame
@@ -66,6 +68,18 @@ class ScriptedEngine:
         if recipe.method == "nufft":
             yield Finished(self.series(recipe, kspace, 1.0), recipe, 0.0, False, folder)
             return
+        with self._count:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            yield from self._fit(recipe, folder, kspace, stop or threading.Event(), preview_hz)
+        finally:
+            with self._count:
+                self.at_once -= 1
+
+    def _fit(
+        self, recipe: Recipe, folder: Path | None, kspace: KSpace, stop: threading.Event, preview_hz: float
+    ) -> Iterator[Event]:
         yield Notice(f"{recipe.threads} threads")
         step, stopped = 0, False
         while step < self.n_steps and not stopped:
@@ -79,7 +93,7 @@ class ScriptedEngine:
             yield Progress(step, self.n_steps, "fit", {"loss": 1 / step}, 0.1, 10.0, 1.0)
             if preview_hz and step % 5 == 1:
                 yield Preview(step, self.series(recipe, kspace, float(step)))
-            stopped = stop is not None and stop.is_set()
+            stopped = stop.is_set()
         self.ended.append("stopped" if stopped else "finished")
         yield Finished(self.series(recipe, kspace, 100.0 + step), recipe, 0.5, stopped, folder)
 

@@ -14,7 +14,7 @@ from napari_dainr.gui._model import Phase, Source
 from .conftest import WAIT_MS, ScriptedEngine
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_random_walk(
     dock: Any, viewer: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any, tmp_path: Path, seed: int
 ) -> None:
@@ -48,13 +48,11 @@ def test_a_random_walk(
         "wait": lambda: qtbot.wait(chance.choice([1, 20, 120])),
     }
     for _ in range(60):
-        before, runs = dock.model.phase, len(engine.runs)
+        before = dock.model.phase
         name = chance.choice(list(actions))
         actions[name]()
         if before in (Phase.RUNNING, Phase.PAUSED, Phase.STOPPING) and name == "load":
             assert dock.model.phase is not Phase.LOADING
-        if before in (Phase.RUNNING, Phase.PAUSED, Phase.STOPPING):
-            assert len(engine.runs) == runs or name == "wait", "two fits at once"
 
     if dock.model.phase is Phase.PAUSED:
         buttons["pause"].click()
@@ -64,4 +62,5 @@ def test_a_random_walk(
     dock.reconstruction.spokes.setValue(8)
     buttons["start"].click()
     qtbot.waitUntil(lambda: dock.model.phase is Phase.DONE, timeout=WAIT_MS)
+    assert engine.most_at_once == 1
     np.testing.assert_array_equal(dock.session._layer.layer.data, dock.session.series.magnitude)
