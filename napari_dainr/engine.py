@@ -50,7 +50,9 @@ def run_recipe(
     before = torch.get_num_threads()
     try:
         assert recipe.threads is not None
-        torch.set_num_threads(recipe.threads)
+        # Torch itself keeps to one thread: its sums depend on the number of threads, and its waiting threads starve a
+        # viewer. NUFFT, hash encoding and DA-INR's members use recipe.threads, with the same bits for any number.
+        torch.set_num_threads(1)
         set_threads(recipe.threads)
         for event in _events(recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, began):
             if out is not None:
