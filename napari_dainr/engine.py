@@ -107,17 +107,20 @@ def _events(
 
     clock = _Clock(state.step)
     last_preview = last_checkpoint = time.monotonic()
+    told_stage = ""
     for losses in fit(method, problem, state):
         now = time.monotonic()
         over = method.done(state) or stop.is_set()
-        if over or now - clock.told >= 1 / PROGRESS_HZ:
+        stage = method.stage(state)
+        if over or stage != told_stage or now - clock.told >= 1 / PROGRESS_HZ:
+            told_stage = stage
             values = {name: float(value) for name, value in losses.items()}
             if not all(math.isfinite(value) for value in values.values()):
                 raise DainrError(
                     f"The fit diverged at step {state.step} (the loss is not a number): "
                     "lower the learning rate, or go on from the last checkpoint with --resume."
                 )
-            yield clock.progress(state.step, method.n_steps, method.stage(state), values)
+            yield clock.progress(state.step, method.n_steps, stage, values)
         # Measured after the yield: a consumer that pauses does not pile up previews and checkpoints.
         now = time.monotonic()
         if stop.is_set():
