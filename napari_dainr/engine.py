@@ -107,11 +107,11 @@ def _events(
 
     clock = _Clock(state.step)
     last_preview = last_checkpoint = time.monotonic()
-    told_stage = ""
+    told_stage, next_stage = "", method.stage(state)
     for losses in fit(method, problem, state):
         now = time.monotonic()
         over = method.done(state) or stop.is_set()
-        stage = method.stage(state)
+        stage, next_stage = next_stage, method.stage(state)
         if over or stage != told_stage or now - clock.told >= 1 / PROGRESS_HZ:
             told_stage = stage
             values = {name: float(value) for name, value in losses.items()}

@@ -22,7 +22,7 @@ def tiny_problem(tiny_kspace: KSpace) -> Problem:
 
 @pytest.fixture(scope="session")
 def fitted_psnr(tiny_images: NDArray[np.complex64]) -> Callable[[Tensor], float]:
-    """PSNR of a magnitude against ``tiny_images`` after one least-squares factor, dB; apart from the code under test."""
+    """PSNR of a magnitude against ``tiny_images`` after one least-squares factor, dB; not the code under test."""
 
     def psnr(recon: Tensor) -> float:
         r, t = recon.abs().numpy().astype(float), np.abs(tiny_images).astype(float)
