@@ -1,0 +1,87 @@
+"""How near a reconstruction is to the truth: PSNR, SSIM and error of magnitude series.
+
+Two conventions. ``psnr`` and ``ssim`` are the paper's: each series scaled to [0, 1] by its own extremes, which one
+stray pixel can upset. ``…_fit`` scales the reconstruction to the truth by one least-squares factor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_dainr.errors import InputError
+
+__all__ = ["score"]
+
+_SSIM_WINDOW = 7
+_TINY = 1e-20
+
+
+def _magnitude(series: ArrayLike, name: str, roi: tuple[int, int, int, int] | None) -> NDArray[np.float64]:
+    values = np.abs(np.asarray(series)).astype(np.float64)
+    if values.ndim != 3:
+        raise InputError(f"{name}: has {values.ndim} axes; a (frame, y, x) series is needed.")
+    if roi is not None:
+        y0, y1, x0, x1 = roi
+        if not (0 <= y0 < y1 <= values.shape[1] and 0 <= x0 < x1 <= values.shape[2]):
+            raise InputError(f"roi: {roi} does not lie in an image of {values.shape[1:]}; give Y0 Y1 X0 X1 inside it.")
+        values = values[:, y0:y1, x0:x1]
+    if values.size == 0 or min(values.shape[1:]) < _SSIM_WINDOW:
+        raise InputError(
+            f"{name}: {values.shape} is too small; SSIM needs at least {_SSIM_WINDOW} × {_SSIM_WINDOW} pixels."
+        )
+    if not np.isfinite(values).all():
+        raise InputError(f"{name}: holds NaN or Inf; there is no figure for that.")
+    return values
+
+
+def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = values.min(), values.max()
+    return np.asarray((values - low) / max(high - low, _TINY))
+
+
+def _psnr_ssim(recon: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[float, float]:
+    """Means over frames for a data range of 1."""
+    from skimage.metrics import structural_similarity
+
+    mse = ((recon - truth) ** 2).mean(axis=(1, 2))
+    psnr = -10 * np.log10(np.maximum(mse, _TINY)).mean()
+    ssim = [structural_similarity(t, r, data_range=1.0) for r, t in zip(recon, truth, strict=True)]
+    return float(psnr), float(np.mean(ssim))
+
+
+def score(recon: ArrayLike, truth: ArrayLike, roi: tuple[int, int, int, int] | None = None) -> dict[str, float]:
+    """Figures of merit of a series against the truth.
+
+    Parameters
+    ----------
+    recon, truth : (frame, y, x)
+        Complex or magnitude, the same shape; only magnitudes are compared.
+    roi : (y0, y1, x0, x1) or None
+        Part of the image to look at, pixels, ends excluded.
+
+    Returns
+    -------
+    dict
+        ``psnr`` (dB) and ``ssim``: both series scaled to [0, 1] by their own minimum and maximum, mean over frames.
+        ``psnr_fit`` (dB) and ``ssim_fit``: a · recon against truth, in units of the truth's maximum, with
+        a = ⟨recon, truth⟩ / ‖recon‖². ``nrmse_fit``: ‖a · recon − truth‖ / ‖truth‖.
+
+    Raises
+    ------
+    InputError
+        For unequal shapes, NaN, a region outside the image or below 7 × 7 pixels, or a truth of zeros.
+    """
+    r, t = _magnitude(recon, "reconstruction", roi), _magnitude(truth, "truth", roi)
+    if r.shape != t.shape:
+        raise InputError(
+            f"shapes differ: the reconstruction is {r.shape}, the truth {t.shape}; compare at the same size."
+        )
+    peak, energy = t.max(), float((t**2).sum())
+    if peak == 0:
+        raise InputError("truth: is zero everywhere; there is nothing to compare with.")
+    psnr, ssim = _psnr_ssim(_unit_range(r), _unit_range(t))
+    fitted = r * ((r * t).sum() / max((r * r).sum(), _TINY))
+    psnr_fit, ssim_fit = _psnr_ssim(fitted / peak, t / peak)
+    nrmse = float(np.sqrt(((fitted - t) ** 2).sum() / energy))
+    return {"psnr": psnr, "ssim": ssim, "psnr_fit": psnr_fit, "ssim_fit": ssim_fit, "nrmse_fit": nrmse}
