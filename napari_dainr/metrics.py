@@ -18,7 +18,7 @@ _TINY = 1e-20
 
 
 def _magnitude(series: ArrayLike, name: str, roi: tuple[int, int, int, int] | None) -> NDArray[np.float64]:
-    values = np.abs(np.asarray(series)).astype(np.float64)
+    values: NDArray[np.float64] = np.abs(np.asarray(series)).astype(np.float64)
     if values.ndim != 3:
         raise InputError(f"{name}: has {values.ndim} axes; a (frame, y, x) series is needed.")
     if roi is not None:

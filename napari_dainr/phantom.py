@@ -306,7 +306,7 @@ def simulate_kspace(
 ) -> KSpace:
     """Golden-angle radial k-space of an image series.
 
-    ``y_j = (√(My·Mx) / (Ny·Nx)) Σ_r c_r x_r exp(−2πi k_j·r / N) + n_j``: for an image at the reconstruction matrix M this
+    ``y_j = (√(My·Mx) / (Ny·Nx)) Σ_r c_r x_r exp(−2πi k_j·r / N) + n_j``: for an image at the matrix M this
     is the NUFFT's definition, and for a finer grid N the same intensities.
 
     Parameters
