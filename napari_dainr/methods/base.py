@@ -6,13 +6,14 @@ rest, so it can be previewed, saved, loaded and continued. No method reads files
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from napari_dainr.inr.parallel import get_threads, run_parts
 from napari_dainr.ops.nufft import Nufft
 
 __all__ = ["Method", "Problem"]
@@ -59,16 +60,42 @@ class Problem:
     def device(self) -> torch.device:
         return self.kdata.device
 
-    def forward(self, image: Tensor, frames: Any) -> Tensor:
+    def forward(self, image: Tensor, frames: Sequence[int]) -> Tensor:
         """A x, Eq. 1: (n, y, x) images of the given frames → (n, coil, sample)."""
-        kdata = self.nufft(image[:, None] * self.csm, frames)
-        return kdata if self.inside is None else kdata * self.inside[frames][:, None]
 
-    def adjoint(self, kdata: Tensor, frames: Any) -> Tensor:
+        def part(rows: slice) -> Tensor:
+            kdata = self.nufft(image[rows, None] * self.csm, frames[rows])
+            return kdata if self.inside is None else kdata * self.inside[frames[rows]][:, None]
+
+        return self.in_groups(part, len(frames), image.requires_grad)
+
+    def adjoint(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
         """Aᴴ y: (n, coil, sample) → (n, y, x)."""
-        if self.inside is not None:
-            kdata = kdata * self.inside[frames][:, None]
-        return (self.nufft.adjoint(kdata, frames) * self.csm.conj()).sum(dim=1)
+
+        def part(rows: slice) -> Tensor:
+            some = kdata[rows]
+            if self.inside is not None:
+                some = some * self.inside[frames[rows]][:, None]
+            return torch.linalg.vecdot(self.csm, self.nufft.adjoint(some, frames[rows]), dim=1)
+
+        return self.in_groups(part, len(frames), kdata.requires_grad)
+
+    def in_groups(self, work: Callable[[slice], Tensor], n: int, differentiable: bool = False) -> Tensor:
+        """``work`` on groups of rows, on the CPU one thread each, joined again.
+
+        What is done to one row does not depend on its group, so the bits do not depend on the number of threads.
+        """
+        groups = 1 if differentiable or self.device.type != "cpu" else min(n, get_threads())
+        if groups < 2:
+            return work(slice(0, n))
+        edges = [n * g // groups for g in range(groups + 1)]
+        parts: list[Tensor | None] = [None] * groups
+
+        def run(group: int) -> None:
+            parts[group] = work(slice(edges[group], edges[group + 1]))
+
+        run_parts(run, groups)
+        return torch.cat([part for part in parts if part is not None])
 
 
 class Method(Protocol):

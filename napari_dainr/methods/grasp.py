@@ -109,8 +109,14 @@ class GraspMethod:
         gradient = problem.adjoint(state.data_dual, frames) + temporal_difference_adjoint(state.tv_dual)
         x = state.x - tau * gradient
         ahead = 2 * x - state.x
-        residual = problem.forward(ahead, frames) - problem.kdata
-        data_dual = (state.data_dual + sigma * residual) / (1 + sigma)
+        residual = problem.forward(ahead, frames)
+
+        def data_part(rows: slice) -> Tensor:
+            # prox of the conjugate of ½‖· − y‖², then over-relaxation; in place, as these are the largest arrays.
+            residual[rows] -= problem.kdata[rows]
+            dual = (state.data_dual[rows] + sigma[rows] * residual[rows]) / (1 + sigma[rows])
+            return torch.lerp(state.data_dual[rows], dual, RELAXATION)
+
         tv_dual = state.tv_dual + sigma_tv * temporal_difference(ahead)
         if state.lam > 0:
             tv_dual = tv_dual * (state.lam / tv_dual.abs().clamp_min(state.lam))
@@ -119,7 +125,7 @@ class GraspMethod:
 
         change = torch.linalg.vector_norm(x - state.x) / torch.linalg.vector_norm(x).clamp_min(1e-20)
         state.x = torch.lerp(state.x, x, RELAXATION)
-        state.data_dual = torch.lerp(state.data_dual, data_dual, RELAXATION)
+        state.data_dual = problem.in_groups(data_part, problem.n_frames)
         state.tv_dual = torch.lerp(state.tv_dual, tv_dual, RELAXATION)
         state.step += 1
         if state.step % 5 == 0:
