@@ -64,11 +64,12 @@ def radial_ktraj(
     return (radius[None, :, None] * direction[:, None, :]).astype(np.float32)
 
 
-def _sample_metric(ktraj: NDArray[np.float64]) -> tuple[float, float]:
+def _sample_metric(ktraj: NDArray[np.float64], matrix: tuple[int, int]) -> tuple[float, float]:
     """Weights (a, b) such that √(a·ky² + b·kx²) is a radius in samples.
 
     Samples are evenly spaced in 1/mm, so in cycles per field of view the step is elliptic where the field of view is
-    oblong: a·sy² + b·sx² = 1 over all steps s, solved by least squares.
+    oblong: a·sy² + b·sx² = 1 over all steps s, solved by least squares. Spokes of one direction cannot tell; then
+    pixels are taken to be square.
     """
     step = (ktraj[..., -1, :] - ktraj[..., 0, :]).reshape(-1, 2) / (ktraj.shape[-2] - 1)
     length2 = float(np.median((step**2).sum(axis=1)))
@@ -76,8 +77,9 @@ def _sample_metric(ktraj: NDArray[np.float64]) -> tuple[float, float]:
         raise InputError("the trajectory has no extent: first and last sample of a spoke are the same.")
     squares = step**2 / length2
     solution, _, rank, _ = np.linalg.lstsq(squares, np.ones(len(squares)), rcond=1e-3)
-    if rank < 2 or solution.min() <= 0.05 * solution.max():
-        solution = np.ones(2)
+    if rank < 2 or solution.min() <= 1e-2 * solution.max():
+        solution = 1.0 / np.asarray(matrix, dtype=np.float64) ** 2
+        solution /= np.median(squares @ solution)
     return float(solution[0] / length2), float(solution[1] / length2)
 
 
@@ -101,7 +103,7 @@ def ramp_dcf(ktraj: NDArray[np.floating], matrix: tuple[int, int]) -> NDArray[np
         Square cycles per field of view.
     """
     k = np.asarray(ktraj, dtype=np.float64)
-    a, b = _sample_metric(k)
+    a, b = _sample_metric(k, matrix)
     radius = np.sqrt(a * k[..., 0] ** 2 + b * k[..., 1] ** 2)
     weight = np.where(radius < 0.5, 0.25 + radius**2, radius) * (np.pi / k.shape[1]) / sqrt(a * b)
     inside = (np.abs(k) <= 0.5 * np.asarray(matrix) * (1 + 1e-4) + 1e-6).all(axis=-1)
@@ -185,8 +187,9 @@ def to_cycles_per_fov(ktraj: NDArray[np.floating], geometry: Geometry) -> tuple[
     """
     k = np.asarray(ktraj, dtype=np.float64)
     along = np.linalg.norm(k[:, -1] - k[:, 0], axis=-1)
-    step = float(np.median(along)) / (k.shape[1] - 1)
-    edge = float(np.median(np.linalg.norm(k, axis=-1).max(axis=1)))
+    # Steps counted per oblong field of view are shorter along its short side; the longest is the one to judge by.
+    step = float(along.max()) / (k.shape[1] - 1)
+    edge = float(np.linalg.norm(k, axis=-1).max())
     if step == 0:
         raise InputError("the trajectory has no extent: first and last sample of a spoke are the same.")
     # The longer field of view is the one that the readout was planned for.
@@ -195,9 +198,9 @@ def to_cycles_per_fov(ktraj: NDArray[np.floating], geometry: Geometry) -> tuple[
     n_enc, fov_enc = geometry.encoded_matrix[axis], geometry.encoded_fov_mm[axis]
     # unit name → cycles per field of view in one of it
     units = {
+        "cycles per field of view": 1.0,
         "cycles per encoded pixel": float(n_enc),
         "cycles per pixel": float(n),
-        "cycles per field of view": 1.0,
         "cycles per encoded field of view": fov / fov_enc,
         "radians per pixel": n / (2 * np.pi),
         "cycles per metre": fov / 1000.0,
@@ -205,11 +208,12 @@ def to_cycles_per_fov(ktraj: NDArray[np.floating], geometry: Geometry) -> tuple[
     }
     by_step = {u: abs(np.log(f * step * fov_enc / fov)) for u, f in units.items()}
     by_edge = {u: abs(np.log(f * edge / (n / 2))) for u, f in units.items()}
-    fits_step = {u for u, miss in by_step.items() if miss < 0.01}
-    fits_edge = {u for u, miss in by_edge.items() if miss < 0.06}
+    fits_step = [u for u, miss in by_step.items() if miss < 0.01]
+    fits_edge = [u for u, miss in by_edge.items() if miss < 0.06]
+    fits_both = [u for u in fits_step if u in fits_edge]
     doubt = None
-    if fits_step & fits_edge:
-        unit = min(fits_step & fits_edge, key=lambda u: by_step[u])
+    if fits_both:
+        unit = min(fits_both, key=lambda u: by_step[u])
     elif fits_edge:
         unit = min(fits_edge, key=lambda u: by_edge[u])
         doubt = "it reaches the edge of the matrix, though the sample step does not match the encoded field of view"
