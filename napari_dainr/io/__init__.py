@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +12,32 @@ from napari_dainr.errors import InputError
 if TYPE_CHECKING:
     from napari_dainr.data import ImageSeries, KSpace
 
-__all__ = ["EXPORTS", "export_series", "read_kspace"]
-
-EXPORTS = {
-    ".npy": "NumPy array, complex (frame, y, x)",
-    ".npz": "NumPy arrays with times, pixel size and interpolation marks",
-    ".gif": "cine to look at",
-    ".tif": "ImageJ stack, magnitude, with pixel size and frame interval",
-    ".tiff": "ImageJ stack, magnitude, with pixel size and frame interval",
-    ".nii": "NIfTI, magnitude, in mm and seconds, with a JSON file for exact times",
-    ".nii.gz": "NIfTI, compressed",
-}
-"""Suffix → what it holds; the suffix chooses the format of an export."""
+__all__ = ["EXPORTS", "KSPACE_SUFFIXES", "export_series", "read_kspace"]
 
 KSPACE_SUFFIXES = (".h5", ".hdf5", ".mrd", ".ismrmrd")
 """Suffixes under which raw data in HDF5 is looked for; any other file that is HDF5 inside is read as well."""
+
+EXPORTS: dict[str, str] = {
+    ".npy": "NumPy array, complex, as it is in memory",
+    ".npz": "NumPy arrays: complex image, times, pixel size, interpolated frames",
+    ".gif": "animation with caption, magnitude in 8 bits",
+    ".tif": "TIFF stack for ImageJ, magnitude in float32",
+    ".tiff": "TIFF stack for ImageJ, magnitude in float32",
+    ".nii": "NIfTI-1, magnitude in float32, with a .json beside it",
+    ".nii.gz": "NIfTI-1, compressed, magnitude in float32, with a .json beside it",
+}
+"""Suffix of each format that :func:`export_series` writes → what it is."""
+
+_WRITERS = {
+    ".npy": ("numpy_file", "write_npy"),
+    ".npz": ("numpy_file", "write_npz"),
+    ".gif": ("gif", "write_gif"),
+    ".tif": ("tiff", "write_tiff"),
+    ".tiff": ("tiff", "write_tiff"),
+    ".nii": ("nifti", "write_nifti"),
+    ".nii.gz": ("nifti", "write_nifti"),
+}
+_OPTIONS: dict[str, tuple[str, ...]] = {".gif": ("fps",)}
 
 
 def read_kspace(path: str | Path, *, timeout_s: float | None = None) -> KSpace:
@@ -57,44 +70,46 @@ def read_kspace(path: str | Path, *, timeout_s: float | None = None) -> KSpace:
 
 
 def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None:
-    """Write a series for other programs, format by suffix (:data:`EXPORTS`), atomically and checked.
+    """Write a series to a file whose suffix says the format (:data:`EXPORTS`), read it back and compare.
+
+    No format holds ``series.info``, a path or a file name.
 
     Parameters
     ----------
     series
-        What to write.
+        At least one frame.
     path
-        File to write; one that is there already is replaced once the new one is whole.
-    **options
-        ``fps`` (frames per second, .gif only).
+        The file to write; what is there already stays as it is unless everything went well.
+    options
+        ``fps`` (frames per second, 50 at most) for ``.gif``; by default it plays at true speed.
 
     Raises
     ------
     InputError
-        For an unknown suffix or option, or a series with NaN.
+        If the suffix or an option is not known, or the series is empty or holds NaN.
     ExportError
-        If it cannot be written.
+        If it cannot be written, or does not read back as it was.
     """
     import numpy as np
 
     path = Path(path)
-    lower = path.name.lower()
-    suffix = next((s for s in sorted(EXPORTS, key=len, reverse=True) if lower.endswith(s)), None)
-    if suffix is None or lower == suffix:
-        raise InputError(f"{path.name}: has no suffix that is known; choose one of {', '.join(EXPORTS)}.")
-    unknown = set(options) - ({"fps"} if suffix == ".gif" else set())
-    if unknown:
-        raise InputError(f"{path.name}: {sorted(unknown)[0]} is no option of a {suffix} export; leave it out.")
-    if series.n_frames == 0 or not np.isfinite(series.image).all():
-        raise InputError(f"{path.name}: the series is empty or holds NaN or Inf; reconstruct it again.")
-    if suffix == ".gif":
-        from napari_dainr.io.pictures import write_gif
-
-        write_gif(series, path, **options)
-        return
-    from napari_dainr.io import exports
-
-    writers = {".npy": exports.write_npy, ".npz": exports.write_npz}
-    writers |= dict.fromkeys((".tif", ".tiff"), exports.write_tiff)
-    writers |= dict.fromkeys((".nii", ".nii.gz"), exports.write_nifti)
-    writers[suffix](series, path)
+    name = path.name.lower()
+    suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+    if suffix not in _WRITERS or name == suffix:
+        raise InputError(f"{path.name}: cannot tell the format to write; end the name in {', '.join(EXPORTS)}.")
+    allowed = _OPTIONS.get(suffix, ())
+    for option in options:
+        if option not in allowed:
+            homes = [known for known, names in _OPTIONS.items() if option in names]
+            advice = f"it belongs to {', '.join(homes)}" if homes else "there is no such option"
+            raise InputError(f"{path.name}: {option} cannot be set for {suffix}; {advice}, leave it out.")
+    if not series.image.size:
+        raise InputError(f"{path.name}: the series has no frames or no pixels; there is nothing to write.")
+    if not np.isfinite(series.image).all():
+        raise InputError(f"{path.name}: the series holds NaN or Inf; reconstruct it again.")
+    if not all(isfinite(size) and size > 0 for size in (*series.pixel_mm, series.frame_step_s)):
+        raise InputError(
+            f"{path.name}: the pixel size and the time step of the series must be above 0; check the data."
+        )
+    module, function = _WRITERS[suffix]
+    getattr(import_module(f"{__name__}.{module}"), function)(series, path, **options)

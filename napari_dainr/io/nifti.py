@@ -1,0 +1,112 @@
+"""A series as NIfTI-1 with millimetres and seconds, and a JSON file beside it for what NIfTI cannot hold."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.data import ImageSeries
+from napari_dainr.errors import ExportError
+from napari_dainr.io.atomic import atomic_write, write_text
+
+__all__ = ["sidecar", "write_nifti"]
+
+_MARK = "napari-dainr"
+
+
+def sidecar(path: Path) -> Path:
+    """The JSON file that goes with a ``.nii`` or ``.nii.gz`` file."""
+    stem = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    return path.with_name(stem[: -len(".nii")] + ".json")
+
+
+def _facts(series: ImageSeries) -> dict[str, Any]:
+    return {
+        "written_by": _MARK,
+        "note": RESEARCH_USE,
+        "method": series.method,
+        "intensity": "magnitude in arbitrary units, one scale for the whole series",
+        "axes": ["x", "y", "slice", "frame"],
+        "orientation": (
+            "Unknown. The affine holds the pixel size, and signs with which viewers show the columns from left to "
+            "right and the rows from top to bottom; it says nothing about the patient or the scanner."
+        ),
+        "slice_thickness": "unknown; 1 mm stands in the header",
+        "pixel_mm": {"y": float(series.pixel_mm[0]), "x": float(series.pixel_mm[1])},
+        "frame_step_s": series.frame_step_s,
+        "frame_duration_s": float(series.frame_duration_s),
+        "times_s": [float(time) for time in series.times_s],
+        "interpolated": [bool(mark) for mark in series.interpolated],
+    }
+
+
+def _keep_foreign(beside: Path) -> None:
+    """Raise ExportError if a file stands in the place of the sidecar that is not one of ours."""
+    if not beside.exists():
+        return
+    try:
+        ours = json.loads(beside.read_text(encoding="utf-8"))["written_by"] == _MARK
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise ExportError(
+            f"{beside.name}: would be replaced by the facts of the NIfTI file; choose another name or move it."
+        )
+
+
+def write_nifti(series: ImageSeries, path: Path) -> None:
+    """Write magnitudes, float32, axes (x, y, slice, frame), and the sidecar with the exact times.
+
+    ``zooms`` are (x mm, y mm, 1, seconds per frame). No orientation is known: the signs −x, −y of the affine make
+    viewers show the image as it is here, row 0 on top and column 0 on the left; pixel ``n // 2`` is at 0 mm.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written or does not read back the same, or a file that is not ours is in the sidecar's place.
+    """
+    import nibabel
+
+    beside = sidecar(path)
+    _keep_foreign(beside)
+    # NIfTI stores the first axis fastest: (frame, y, x) becomes (x, y, 1, frame).
+    volume = np.asfortranarray(series.magnitude.astype(np.float32).transpose(2, 1, 0)[:, :, None, :])
+    pixel_y, pixel_x = (float(size) for size in series.pixel_mm)
+    affine = np.diag([-pixel_x, -pixel_y, 1.0, 1.0])
+    affine[:2, 3] = pixel_x * (volume.shape[0] // 2), pixel_y * (volume.shape[1] // 2)
+    zooms = (pixel_x, pixel_y, 1.0, series.frame_step_s)
+    image = nibabel.Nifti1Image(volume, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_zooms(zooms)
+    image.header["toffset"] = float(series.times_s[0])
+    image.header["descrip"] = f"{RESEARCH_USE} Orientation unknown.".encode("ascii")
+    try:
+        text = json.dumps(_facts(series), indent=1, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"{beside.name}: the facts of the series cannot be written as JSON ({error}).") from None
+
+    def write(temporary: Path) -> None:
+        data = image.to_bytes()
+        # Not through nibabel: its gzip header would hold the file's name and the time.
+        temporary.write_bytes(gzip.compress(data, 6, mtime=0) if path.name.lower().endswith(".gz") else data)
+        verify(temporary)
+        # While the image is still in its temporary place: it stays there, if this fails.
+        write_text(beside, text)
+
+    def verify(written: Path) -> None:
+        found = nibabel.load(written)
+        if found.get_data_dtype() != np.float32 or found.shape != volume.shape:
+            raise ValueError("the size differs")
+        if not np.array_equal(np.asarray(found.dataobj), volume, equal_nan=True):
+            raise ValueError("the samples differ")
+        if not np.allclose(found.header.get_zooms(), zooms, rtol=1e-6) or not np.allclose(found.affine, affine):
+            raise ValueError("the pixel size or the time step differs")
+        if found.header.get_xyzt_units() != ("mm", "sec"):
+            raise ValueError("the units differ")
+
+    atomic_write(path, write, None, volume.nbytes + len(text) + 4096)

@@ -1,0 +1,75 @@
+"""A series as NumPy files: complex, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.data import ImageSeries
+from napari_dainr.io.atomic import atomic_write
+
+__all__ = ["write_npy", "write_npz"]
+
+
+def _same(found: NDArray[Any], meant: NDArray[Any]) -> bool:
+    """Whether type, shape and every byte agree (so NaN and −0 count as well)."""
+    return found.dtype == meant.dtype and found.shape == meant.shape and found.tobytes() == meant.tobytes()
+
+
+def write_npy(series: ImageSeries, path: Path) -> None:
+    """Write the image alone: (frame, y, x) complex64.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written or does not read back the same.
+    """
+    image = np.ascontiguousarray(series.image, dtype=np.complex64)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("xb") as file:
+            np.save(file, image, allow_pickle=False)
+
+    def verify(written: Path) -> None:
+        if not _same(np.load(written, allow_pickle=False), image):
+            raise ValueError("the samples differ")
+
+    atomic_write(path, write, verify, image.nbytes)
+
+
+def write_npz(series: ImageSeries, path: Path) -> None:
+    """Write ``image`` (frame, y, x) complex64, ``times_s``, ``pixel_mm`` (y, x), ``interpolated``,
+    ``frame_duration_s``, ``method`` and ``note``, uncompressed and without pickle.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written or does not read back the same.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        "image": np.ascontiguousarray(series.image, dtype=np.complex64),
+        "times_s": np.asarray(series.times_s, dtype=np.float64),
+        "pixel_mm": np.asarray(series.pixel_mm, dtype=np.float64),
+        "interpolated": np.asarray(series.interpolated, dtype=bool),
+        "frame_duration_s": np.asarray(series.frame_duration_s, dtype=np.float64),
+        "method": np.asarray(str(series.method)),
+        "note": np.asarray(RESEARCH_USE),
+    }
+
+    def write(temporary: Path) -> None:
+        with temporary.open("xb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    def verify(written: Path) -> None:
+        with np.load(written, allow_pickle=False) as file:
+            if set(file.files) != set(arrays):
+                raise ValueError("the names of the arrays differ")
+            for name, array in arrays.items():
+                if not _same(file[name], array):
+                    raise ValueError(f"{name} differs")
+
+    atomic_write(path, write, verify, sum(array.nbytes for array in arrays.values()) + 4096)
