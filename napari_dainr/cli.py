@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"napari-dainr: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("napari-dainr: interrupted; a run with checkpoints goes on with --resume.", file=sys.stderr)
+        print("napari-dainr: interrupted; a run that has a checkpoint goes on with --resume.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 141
@@ -196,14 +198,24 @@ def _recon(args: argparse.Namespace) -> int:
     from napari_dainr.recipe import run
 
     recipe = _recipe_of(args)
-    finished = show(
-        run(recipe, args.output, resume=args.resume, checkpoint_s=args.checkpoint), recipe.method, quiet=args.quiet
-    )
+    stop = threading.Event()
+
+    def stop_and_keep(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("napari-dainr: stopping after this step; Ctrl-C again to give up at once.", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, stop_and_keep)
+    try:
+        events = run(recipe, args.output, resume=args.resume, stop=stop, checkpoint_s=args.checkpoint)
+        finished = show(events, recipe.method, quiet=args.quiet)
+    finally:
+        signal.signal(signal.SIGINT, before)
     if not args.quiet:
         n, height, width = finished.series.image.shape
         print(f"{recipe.method}: {n} frames of {height} × {width} in {finished.seconds:.1f} s → {args.output}")
         print(RESEARCH_USE)
-    return 0
+    return 130 if finished.stopped else 0
 
 
 def _render(args: argparse.Namespace) -> int:

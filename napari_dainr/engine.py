@@ -48,6 +48,7 @@ def run_recipe(
     if out is not None:
         out.open_for(recipe, resume)
     before = torch.get_num_threads()
+    finished = False
     try:
         assert recipe.threads is not None
         # Torch itself keeps to one thread: its sums depend on the number of threads, and its waiting threads starve a
@@ -57,6 +58,7 @@ def run_recipe(
         for event in _events(recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, began):
             if out is not None:
                 out.log(event)
+            finished = isinstance(event, Finished)
             yield event
     except torch.OutOfMemoryError as error:
         raise _out_of_memory(recipe) from error
@@ -69,6 +71,8 @@ def run_recipe(
         raise
     finally:
         torch.set_num_threads(before)
+        if out is not None and not finished:
+            out.abandon()
         if recipe.device.startswith("cuda"):
             torch.cuda.empty_cache()
 

@@ -18,20 +18,25 @@ _TINY = 1e-20
 
 
 def _magnitude(series: ArrayLike, name: str, roi: tuple[int, int, int, int] | None) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = np.abs(np.asarray(series)).astype(np.float64)
-    if values.ndim != 3:
-        raise InputError(f"{name}: has {values.ndim} axes; a (frame, y, x) series is needed.")
+    given = np.asarray(series)
+    if given.dtype.kind not in "biufc":
+        raise InputError(f"{name} is not numeric but {given.dtype}; give a numeric (frame, y, x) series.")
+    if given.ndim != 3 or given.shape[0] == 0:
+        raise InputError(f"{name} has shape {given.shape}; a (frame, y, x) series with frames is needed.")
+    values: NDArray[np.float64] = np.abs(given).astype(np.float64)
     if roi is not None:
         y0, y1, x0, x1 = roi
         if not (0 <= y0 < y1 <= values.shape[1] and 0 <= x0 < x1 <= values.shape[2]):
-            raise InputError(f"roi: {roi} does not lie in an image of {values.shape[1:]}; give Y0 Y1 X0 X1 inside it.")
+            raise InputError(
+                f"roi {y0} {y1} {x0} {x1} does not lie in an image of {values.shape[1:]}; give Y0 Y1 X0 X1 inside it."
+            )
         values = values[:, y0:y1, x0:x1]
-    if values.size == 0 or min(values.shape[1:]) < _SSIM_WINDOW:
+    if min(values.shape[1:]) < _SSIM_WINDOW:
         raise InputError(
-            f"{name}: {values.shape} is too small; SSIM needs at least {_SSIM_WINDOW} × {_SSIM_WINDOW} pixels."
+            f"{name}: {values.shape[1:]} are too few pixels; SSIM needs at least {_SSIM_WINDOW} × {_SSIM_WINDOW}."
         )
     if not np.isfinite(values).all():
-        raise InputError(f"{name}: holds NaN or Inf; there is no figure for that.")
+        raise InputError(f"{name} holds NaN or Inf; there is no figure for that.")
     return values
 
 
@@ -72,11 +77,10 @@ def score(recon: ArrayLike, truth: ArrayLike, roi: tuple[int, int, int, int] | N
     InputError
         For unequal shapes, NaN, a region outside the image or below 7 × 7 pixels, or a truth of zeros.
     """
+    shapes = np.shape(recon), np.shape(truth)
+    if shapes[0] != shapes[1]:
+        raise InputError(f"shapes differ: reconstruction {shapes[0]}, truth {shapes[1]}; compare at the same size.")
     r, t = _magnitude(recon, "reconstruction", roi), _magnitude(truth, "truth", roi)
-    if r.shape != t.shape:
-        raise InputError(
-            f"shapes differ: the reconstruction is {r.shape}, the truth {t.shape}; compare at the same size."
-        )
     peak, energy = t.max(), float((t**2).sum())
     if peak == 0:
         raise InputError("truth: is zero everywhere; there is nothing to compare with.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ class RunFolder:
         self.path = Path(path)
         self.state_path = self.path / "state.safetensors"
         self._columns: list[str] | None = None
+        self._made = False
 
     def recipe(self) -> Recipe:
         """The recipe of this run; raises InputError where there is none."""
@@ -79,6 +81,7 @@ class RunFolder:
             raise InputError(
                 f"{self.path.name}: already exists and is not empty; choose a new folder, or --resume to go on with it."
             )
+        self._made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -89,6 +92,19 @@ class RunFolder:
         if not os.access(self.path, os.W_OK):
             raise ExportError(f"{self.path.name}: the output folder is not writable; choose another place.")
         save_recipe(recipe, self.path / "recipe.json")
+
+    def abandon(self) -> None:
+        """After a failure: take away a folder of our own making that holds nothing worth resuming.
+
+        Otherwise the second, corrected try would be told that the folder is already in use.
+        """
+        if state_exists(self.state_path) or not self._made:
+            return
+        for name in ("recipe.json", "log.csv", "log.txt"):
+            (self.path / name).unlink(missing_ok=True)
+        # Not empty any more: somebody else put something there, and it stays.
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def log(self, event: Event) -> None:
         """Append progress to ``log.csv`` and other events to ``log.txt``."""

@@ -142,3 +142,10 @@ def test_upsampling_keeps_native_times(tiny_kspace: KSpace) -> None:
     assert not series.interpolated[::3].any()
     assert series.interpolated.sum() == 8
     assert series.pixel_mm == pytest.approx((330 / 50, 280 / 42))
+
+
+def test_a_failed_start_leaves_no_folder_in_the_way(tiny_kspace: KSpace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only 40 spokes"):
+        finish(run(small_recipe(spokes_per_frame=41), tmp_path / "run", kspace=tiny_kspace))
+    assert not (tmp_path / "run").exists()
+    finish(run(small_recipe(method="nufft", settings={}), tmp_path / "run", kspace=tiny_kspace))

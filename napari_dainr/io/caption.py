@@ -19,6 +19,8 @@ __all__ = ["above_and_below", "enlargement", "grey", "text_font", "white_level"]
 
 SMALLEST_SIDE = 256
 """Pixels that the smaller side of a shown frame has at least."""
+_STRETCH = 8
+"""Pixels may be shown this much longer than wide, and not more: a wrong size must not fill the memory."""
 
 _BAR, _TEXT, _FAINT = 28, 245, 200
 _LEADING = 1.35
@@ -38,7 +40,7 @@ def enlargement(shape: tuple[int, ...], pixel_mm: tuple[float, float]) -> tuple[
 
     The factors are equal for square pixels, and as near to the true proportion as whole numbers come otherwise.
     """
-    least = min(pixel_mm)
+    least = max(min(pixel_mm), max(pixel_mm) / _STRETCH)
     scale = 0
     while True:
         scale += 1

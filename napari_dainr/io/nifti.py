@@ -90,13 +90,12 @@ def write_nifti(series: ImageSeries, path: Path) -> None:
     except (TypeError, ValueError) as error:
         raise ExportError(f"{beside.name}: the facts of the series cannot be written as JSON ({error}).") from None
 
+    trouble: list[ExportError] = []
+
     def write(temporary: Path) -> None:
         data = image.to_bytes()
         # Not through nibabel: its gzip header would hold the file's name and the time.
         temporary.write_bytes(gzip.compress(data, 6, mtime=0) if path.name.lower().endswith(".gz") else data)
-        verify(temporary)
-        # While the image is still in its temporary place: it stays there, if this fails.
-        write_text(beside, text)
 
     def verify(written: Path) -> None:
         found = nibabel.load(written)
@@ -108,5 +107,16 @@ def write_nifti(series: ImageSeries, path: Path) -> None:
             raise ValueError("the pixel size or the time step differs")
         if found.header.get_xyzt_units() != ("mm", "sec"):
             raise ValueError("the units differ")
+        # The sidecar comes last before the image is put in its place, so that both are new or both as before.
+        try:
+            write_text(beside, text)
+        except ExportError as error:
+            trouble.append(error)
+            raise
 
-    atomic_write(path, write, None, volume.nbytes + len(text) + 4096)
+    try:
+        atomic_write(path, write, verify, volume.nbytes + len(text) + 4096)
+    except ExportError:
+        if trouble:  # it has its own sentence
+            raise trouble[0] from None
+        raise
