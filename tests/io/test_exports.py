@@ -1,0 +1,417 @@
+"""Exports, read back by the library of each format."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.data import ImageSeries
+from napari_dainr.errors import ExportError, InputError
+from napari_dainr.io import EXPORTS, atomic, export_series
+from napari_dainr.io.gif import frame_delays_ms, save_animation
+
+STEP_S = 0.0351
+CANARY = "Zebulon7"
+SUFFIXES = pytest.mark.parametrize("suffix", list(EXPORTS))
+
+
+def make_series(
+    n_frames: int = 5,
+    size: tuple[int, int] = (33, 21),
+    pixel_mm: tuple[float, float] = (1.7, 1.25),
+    step_s: float = STEP_S,
+    seed: int = 0,
+) -> ImageSeries:
+    """Noise with one bright pixel near a corner that walks along x: no symmetry hides a swapped or turned axis."""
+    rng = np.random.default_rng(seed)
+    image = (rng.standard_normal((n_frames, *size)) + 1j * rng.standard_normal((n_frames, *size))) * 0.2
+    for frame in range(n_frames):
+        image[frame, 3, 2 + frame] = 9 - 2j
+    return ImageSeries(
+        image=image.astype(np.complex64),
+        times_s=0.0176 + step_s * np.arange(n_frames),
+        pixel_mm=pixel_mm,
+        frame_duration_s=2 * step_s,
+        interpolated=np.arange(n_frames) % 2 == 1,
+        method="dainr",
+        info={"recipe": {"data": f"/home/{CANARY}/{CANARY}.h5", "name": CANARY}, "file": CANARY},
+    )
+
+
+def read_gif(path: Path) -> tuple[NDArray[np.uint8], list[int], dict[str, Any]]:
+    frames, delays = [], []
+    with Image.open(path) as file:
+        for number in range(getattr(file, "n_frames", 1)):
+            file.seek(number)
+            delays.append(int(file.info["duration"]))
+            frames.append(np.asarray(file.convert("L")))
+        return np.stack(frames), delays, dict(file.info)
+
+
+def image_part(frames: NDArray[np.uint8], shown: tuple[int, int]) -> NDArray[np.uint8]:
+    """The image in the frames of a GIF: at the top, in the middle."""
+    left = (frames.shape[2] - shown[1]) // 2
+    return frames[:, : shown[0], left : left + shown[1]]
+
+
+def test_every_suffix_is_written(tmp_path: Path) -> None:
+    for suffix in EXPORTS:
+        export_series(make_series(), tmp_path / f"out{suffix}")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*(f"out{s}" for s in EXPORTS), "out.json"])
+
+
+def test_suffix_in_capitals(tmp_path: Path) -> None:
+    series = make_series()
+    export_series(series, tmp_path / "OUT.NPY")
+    assert np.load(tmp_path / "OUT.NPY").tobytes() == series.image.tobytes()
+
+
+def test_npy_is_the_image_bit_for_bit(tmp_path: Path) -> None:
+    series = make_series()
+    series.image[0, 0, 0] = complex(-0.0, 1e-42)  # the sign of zero and a denormal number
+    export_series(series, tmp_path / "out.npy")
+    found = np.load(tmp_path / "out.npy")
+    assert found.dtype == np.complex64 and found.shape == (5, 33, 21)
+    assert found.tobytes() == series.image.tobytes()
+
+
+def test_npy_of_an_image_that_is_not_contiguous(tmp_path: Path) -> None:
+    series = make_series()
+    series = replace(series, image=np.asfortranarray(series.image))
+    export_series(series, tmp_path / "out.npy")
+    found = np.load(tmp_path / "out.npy")
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, series.image)
+
+
+def test_npz(tmp_path: Path) -> None:
+    series = make_series()
+    export_series(series, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as found:
+        assert found["image"].tobytes() == series.image.tobytes() and found["image"].dtype == np.complex64
+        np.testing.assert_array_equal(found["times_s"], series.times_s)
+        np.testing.assert_array_equal(found["interpolated"], [False, True, False, True, False])
+        assert found["pixel_mm"].tolist() == [1.7, 1.25]
+        assert found["frame_duration_s"] == series.frame_duration_s
+        assert found["method"] == "dainr"
+        assert found["note"] == RESEARCH_USE
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".tiff"])
+def test_tiff(tmp_path: Path, suffix: str) -> None:
+    series = make_series()
+    path = tmp_path / f"out{suffix}"
+    export_series(series, path)
+    with tifffile.TiffFile(path) as file:
+        assert file.is_imagej and file.series[0].axes == "TYX"
+        found, facts, page = file.asarray(), file.imagej_metadata, file.pages.first
+        assert page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+        across, down = (page.tags[name].value for name in ("XResolution", "YResolution"))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.abs(series.image))
+    assert facts is not None
+    assert facts["unit"] == "mm" and facts["finterval"] == pytest.approx(STEP_S, rel=1e-6)
+    assert across[0] / across[1] == pytest.approx(1 / 1.25, rel=1e-6)  # pixels per mm
+    assert down[0] / down[1] == pytest.approx(1 / 1.7, rel=1e-6)
+    info = json.loads(facts["Info"])
+    assert info["note"] == RESEARCH_USE and info["method"] == "dainr"
+    assert info["times_s"] == series.times_s.tolist()
+    assert info["interpolated"] == [False, True, False, True, False]
+
+
+def test_tiff_of_three_frames_is_no_colour_image(tmp_path: Path) -> None:
+    series = make_series(n_frames=3)
+    export_series(series, tmp_path / "out.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), np.abs(series.image))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti(tmp_path: Path, suffix: str) -> None:
+    series = make_series()
+    path = tmp_path / f"out.b{suffix}"
+    export_series(series, path)
+    found = nibabel.load(path)
+    assert found.shape == (21, 33, 1, 5) and found.get_data_dtype() == np.float32
+    data = np.asarray(found.dataobj)
+    for frame in range(5):
+        assert data[2 + frame, 3, 0, frame] == np.abs(np.complex64(9 - 2j))  # (x, y), not (y, x), nothing turned
+    np.testing.assert_array_equal(data[:, :, 0].transpose(2, 1, 0), np.abs(series.image))
+    assert found.header.get_xyzt_units() == ("mm", "sec")
+    np.testing.assert_allclose(found.header.get_zooms(), (1.25, 1.7, 1.0, STEP_S), rtol=1e-6)
+    np.testing.assert_allclose(nibabel.affines.voxel_sizes(found.affine), (1.25, 1.7, 1.0), rtol=1e-6)
+    # Columns from left to right and rows from top to bottom, as viewers show an axial slice; centre pixel at 0.
+    assert nibabel.aff2axcodes(found.affine) == ("L", "P", "S")
+    np.testing.assert_allclose(found.affine @ [10, 16, 0, 1], [0, 0, 0, 1], atol=1e-5)
+    assert float(found.header["toffset"]) == pytest.approx(series.times_s[0])
+    assert RESEARCH_USE.encode() in bytes(found.header["descrip"])
+
+    facts = json.loads((tmp_path / "out.b.json").read_text(encoding="utf-8"))
+    assert facts["times_s"] == series.times_s.tolist() and facts["frame_step_s"] == pytest.approx(STEP_S)
+    assert facts["interpolated"] == [False, True, False, True, False]
+    assert facts["method"] == "dainr" and facts["note"] == RESEARCH_USE
+    assert "arbitrary units" in facts["intensity"] and facts["orientation"].startswith("Unknown")
+
+
+def test_nifti_leaves_a_json_file_of_others_alone(tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text('{"method": "dainr"}', encoding="utf-8")
+    with pytest.raises(ExportError, match=r"^out\.json: would be replaced"):
+        export_series(make_series(), tmp_path / "out.nii.gz")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
+    assert (tmp_path / "out.json").read_text(encoding="utf-8") == '{"method": "dainr"}'
+
+
+def test_nifti_replaces_its_own_sidecar(tmp_path: Path) -> None:
+    for n_frames in (5, 4):
+        export_series(make_series(n_frames=n_frames), tmp_path / "out.nii.gz")
+    assert len(json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["times_s"]) == 4
+
+
+def test_nifti_is_not_placed_without_its_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ExportError("out.json: no.")
+
+    monkeypatch.setattr("napari_dainr.io.nifti.write_text", fail)
+    with pytest.raises(ExportError, match=r"^out\.json: no\.$"):
+        export_series(make_series(), tmp_path / "out.nii.gz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_gif_shows_every_pixel_in_one_window(tmp_path: Path) -> None:
+    series = make_series(pixel_mm=(1.5, 1.5))
+    export_series(series, tmp_path / "out.gif")
+    frames, _, _ = read_gif(tmp_path / "out.gif")
+    factor = 13  # ceil(256 / 21)
+    shown = image_part(frames, (33 * factor, 21 * factor))
+    magnitude = np.abs(series.image)
+    meant = np.clip(magnitude / np.percentile(magnitude, 99.9), 0, 1) * 255
+    np.testing.assert_allclose(shown[:, factor // 2 :: factor, factor // 2 :: factor], meant, atol=0.51)
+    blocks = shown.reshape(5, 33, factor, 21, factor)
+    assert (blocks == blocks[:, :, :1, :, :1]).all()
+    assert frames.shape[1] > shown.shape[1]  # the caption is below, not over the image
+
+
+def test_gif_keeps_the_proportion_of_pixels(tmp_path: Path) -> None:
+    series = make_series(n_frames=1, size=(20, 31), pixel_mm=(3.0, 1.5))
+    export_series(series, tmp_path / "out.gif")
+    frames, _, _ = read_gif(tmp_path / "out.gif")
+    shown = image_part(frames, (20 * 18, 31 * 9))
+    meant = np.abs(series.image) / np.percentile(np.abs(series.image), 99.9)
+    np.testing.assert_allclose(shown[:, 9::18, 4::9], np.clip(meant, 0, 1) * 255, atol=0.51)
+
+
+def test_large_images_are_not_enlarged(tmp_path: Path) -> None:
+    export_series(make_series(n_frames=1, size=(257, 300), pixel_mm=(1, 1)), tmp_path / "out.gif")
+    with Image.open(tmp_path / "out.gif") as file:
+        assert file.width == 300 and 257 < file.height < 340
+
+
+@pytest.mark.parametrize(
+    ("step_s", "options", "seconds"),
+    [
+        (0.0351, {}, 23 * 0.0351),  # true speed
+        (0.5, {}, 23 * 0.5),
+        (0.004, {}, 23 * 0.02),  # faster than players go
+        (0.0351, {"fps": 15}, 23 / 15),
+        (0.0351, {"fps": 50}, 23 / 50),
+    ],
+)
+def test_gif_lasts_as_long_as_it_should(
+    tmp_path: Path, step_s: float, options: dict[str, float], seconds: float
+) -> None:
+    export_series(make_series(n_frames=23, size=(9, 30), step_s=step_s), tmp_path / "out.gif", **options)
+    frames, delays, info = read_gif(tmp_path / "out.gif")
+    assert len(frames) == 23
+    assert abs(sum(delays) - 1000 * seconds) <= 10
+    assert min(delays) >= 20 and max(delays) - min(delays) <= 10
+    assert info["loop"] == 0
+
+
+@given(n_frames=st.integers(1, 400), step_s=st.floats(0.02, 3.0))
+def test_delays_follow_the_true_time(n_frames: int, step_s: float) -> None:
+    delays = np.array(frame_delays_ms(n_frames, step_s))
+    assert len(delays) == n_frames and delays.min() >= 20 and not (delays % 10).any()
+    assert np.abs(np.cumsum(delays) - 1000 * step_s * np.arange(1, n_frames + 1)).max() <= 5 + 1e-6
+
+
+def test_identical_frames_are_not_merged(tmp_path: Path) -> None:
+    series = make_series(n_frames=7, step_s=1e-6)  # the same time in the caption, too
+    series.image[:] = series.image[0]
+    series.interpolated[:] = False
+    export_series(series, tmp_path / "out.gif", fps=20)
+    frames, delays, _ = read_gif(tmp_path / "out.gif")
+    assert len(frames) == 7 and delays == [50] * 7
+
+
+def test_an_animation_that_lost_frames_is_refused(tmp_path: Path) -> None:
+    same = Image.new("L", (30, 20), 99)
+    with pytest.raises(ExportError, match="1 frames instead of 3"):
+        save_animation([same, same.copy(), same.copy()], [50, 50, 50], tmp_path / "out.gif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_caption_says_what_must_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    draw_text = ImageDraw.ImageDraw.text
+
+    def record(self: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, **options: Any) -> None:
+        left, top, right, bottom = self.textbbox(xy, text, font=options["font"], anchor=options["anchor"])
+        assert left >= 0 and top >= 0 and right <= self.im.size[0] and bottom <= self.im.size[1], f"{text!r} is cut"
+        lines.append(text)
+        draw_text(self, xy, text, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    export_series(make_series(), tmp_path / "out.gif")
+    assert lines.count(RESEARCH_USE) == 5
+    assert [line for line in lines if line.startswith("t = ")] == [
+        "t = 0.018 s",
+        "t = 0.053 s   interpolated",
+        "t = 0.088 s",
+        "t = 0.123 s   interpolated",
+        "t = 0.158 s",
+    ]
+    assert sum("dainr" in line for line in lines) == 5
+
+
+@SUFFIXES
+def test_one_frame_of_one_bright_pixel(tmp_path: Path, suffix: str) -> None:
+    image = np.zeros((1, 9, 7), np.complex64)
+    image[0, 2, 4] = 3j
+    series = ImageSeries(image, np.array([0.25]), (2.0, 3.0), 0.5, np.array([False]), "nufft")
+    path = tmp_path / f"out{suffix}"
+    export_series(series, path)
+    if suffix == ".gif":
+        frames, delays, _ = read_gif(path)
+        assert len(frames) == 1 and delays == [500] and frames.max() == 255
+    elif suffix in (".nii", ".nii.gz"):
+        found = np.asarray(nibabel.load(path).dataobj).reshape(7, 9)
+        assert found[4, 2] == 3 and np.count_nonzero(found) == 1
+    elif suffix in (".tif", ".tiff"):
+        np.testing.assert_array_equal(tifffile.imread(path).reshape(1, 9, 7), np.abs(image))
+    elif suffix == ".npz":
+        with np.load(path) as file:
+            np.testing.assert_array_equal(file["image"], image)
+    else:
+        np.testing.assert_array_equal(np.load(path), image)
+
+
+@SUFFIXES
+def test_old_file_is_unharmed_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    path.write_bytes(b"what was there before")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic, "_sync", fail)
+    with pytest.raises(ExportError, match=r"^out\S*: cannot be written \(no space left on device\)"):
+        export_series(make_series(), path)
+    assert path.read_bytes() == b"what was there before"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@SUFFIXES
+def test_a_file_damaged_on_the_way_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    path.write_bytes(b"what was there before")
+
+    def damage(written: Path, _flags: int) -> None:
+        data = bytearray(written.read_bytes())
+        middle = len(data) // 2
+        data[middle : middle + 40] = bytes(byte ^ 0x55 for byte in data[middle : middle + 40])
+        written.write_bytes(data)
+
+    monkeypatch.setattr(atomic, "_sync", damage)
+    with pytest.raises(ExportError, match=r"^out\S*: what was written does not read back"):
+        export_series(make_series(), path)
+    assert path.read_bytes() == b"what was there before"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["out.xyz", "out", ".npy", ".nii.gz", "out.gz", "out.npy.bak"])
+def test_unknown_suffix(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        export_series(make_series(), tmp_path / name)
+    assert all(suffix in str(caught.value) for suffix in EXPORTS)
+    assert not list(tmp_path.iterdir())
+
+
+@SUFFIXES
+def test_fps_is_for_gif_alone(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".gif":
+        export_series(make_series(), tmp_path / "out.gif", fps=10)
+        assert read_gif(tmp_path / "out.gif")[1] == [100] * 5
+        return
+    with pytest.raises(InputError, match=r"fps .*belongs to \.gif"):
+        export_series(make_series(), tmp_path / f"out{suffix}", fps=10)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), 51, 1e-4, True, "10"])
+def test_speeds_that_no_gif_has(tmp_path: Path, fps: Any) -> None:
+    with pytest.raises(InputError, match=r"^out\.gif: fps is"):
+        export_series(make_series(), tmp_path / "out.gif", fps=fps)
+
+
+def test_unknown_option(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="colour"):
+        export_series(make_series(), tmp_path / "out.gif", colour="red")
+
+
+@pytest.mark.parametrize("bad", ["empty", "nan", "pixel", "step"])
+def test_series_that_cannot_be_written(tmp_path: Path, bad: str) -> None:
+    series = make_series(n_frames=0 if bad == "empty" else 5)
+    if bad == "nan":
+        series.image[2, 3, 4] = np.nan
+    if bad == "pixel":
+        series = replace(series, pixel_mm=(0.0, 1.0))
+    if bad == "step":
+        series = replace(series, times_s=np.zeros(5))
+    with pytest.raises(InputError, match=r"^out\.tif: the "):
+        export_series(series, tmp_path / "out.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="folder"):
+        export_series(make_series(), tmp_path / "no" / "out.npy")
+
+
+def everything_in(path: Path) -> bytes:
+    """The bytes of a file, and of what is packed in it."""
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        data += gzip.decompress(data)
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            data += b"".join(name.encode() + packed.read(name) for name in packed.namelist())
+    return data
+
+
+def test_no_path_and_no_file_name_goes_out(tmp_path: Path) -> None:
+    folder = tmp_path / f"{CANARY}-folder"
+    folder.mkdir()
+    for suffix in EXPORTS:
+        export_series(make_series(), folder / f"{CANARY}-out{suffix}")
+    files = list(folder.iterdir())
+    assert len(files) == len(EXPORTS) + 1
+    for path in files:
+        data = everything_in(path).lower()
+        for code in ("utf-8", "utf-16-le", "utf-16-be"):
+            for secret in (CANARY, tmp_path.name, str(tmp_path), os.sep + "home"):
+                assert secret.lower().encode(code) not in data, f"{path.suffix} holds {secret}"
