@@ -146,7 +146,7 @@ def xt_figure(series: list[tuple[str, ImageSeries]], truth: NDArray[np.floating]
         axis.set_ylim(x_mm[-1], x_mm[0])
     axes[-1].set_xlabel("time (s)", fontsize=9)
     bar = figure.colorbar(mesh, ax=list(axes), fraction=0.03, pad=0.015, aspect=40, extend="max")
-    bar.set_label("magnitude / 99.9th percentile", fontsize=9)
+    bar.set_label("relative magnitude", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     y_mm = (row - size[0] // 2) * first.pixel_mm[0]
     figure.suptitle(f"One image row over time: row {row}, y = {y_mm:.1f} mm".replace("-", "−"), fontsize=11)

@@ -27,9 +27,8 @@ def series_of(image: NDArray[Any], interpolated: bool = False, step_s: float = S
     n = len(image)
     marks = (np.arange(n) % 2 == 1) & interpolated
     info = {"recipe": {"data": f"/home/{CANARY}.h5"}}
-    return ImageSeries(
-        image.astype(np.complex64), 0.02 + step_s * np.arange(n), (2.0, 2.0), step_s, marks, "dainr", info
-    )
+    times_s = np.asarray(0.02 + step_s * np.arange(n), dtype=np.float64)
+    return ImageSeries(image.astype(np.complex64), times_s, (2.0, 2.0), step_s, marks, "dainr", info)
 
 
 @pytest.fixture(scope="module")
