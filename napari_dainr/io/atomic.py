@@ -71,9 +71,9 @@ def atomic_write(
     """
     path = Path(path)
     name, folder = path.name, path.parent
-    if not name or path.is_dir():
+    if not name or os.path.isdir(path):
         raise ExportError(f"{name or path}: is a folder; give a file name.")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ExportError(f"{name}: the folder to write it to does not exist; make it or choose another.")
     _check_room(folder, name, needed_bytes)
     suffix = "".join(path.suffixes[-2:])
