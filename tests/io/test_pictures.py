@@ -140,6 +140,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_xt_figure_shows_the_row_that_moves(tmp_path: Path, drawn: list[Any]) -> None:
     rng = np.random.default_rng(5)
     truth = np.ones((8, 21, 13))
+    truth[:, 11] = 4  # bright, but still
     truth[:, 6] += rng.random((8, 13))
     truth[:, 15] += 0.3 * rng.random((8, 13))
     noisy = series_of(5 * truth + 0.01 * rng.random(truth.shape))
