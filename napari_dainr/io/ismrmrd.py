@@ -266,9 +266,10 @@ def write_ismrmrd(kspace: KSpace, path: Path) -> None:
     ExportError
         If it cannot be written or does not read back.
     """
-    step = float(np.median(np.linalg.norm(kspace.ktraj[:, 1:] - kspace.ktraj[:, :-1], axis=-1)))
+    along = np.diff(kspace.ktraj, axis=1) * (max(kspace.fov_mm) / np.asarray(kspace.fov_mm))
+    step = float(np.median(np.linalg.norm(along, axis=-1)))
     # The readout's own field of view is one over the sample step, the encoded matrix its number of samples.
-    encoded_fov = (kspace.fov_mm[0] / step, kspace.fov_mm[1] / step)
+    encoded_fov = (round(kspace.fov_mm[0] / step, 6), round(kspace.fov_mm[1] / step, 6))
     ratio = kspace.n_readout / max(kspace.fov_mm)
     encoded_matrix = (round(kspace.fov_mm[0] * ratio), round(kspace.fov_mm[1] * ratio))
 

@@ -1,0 +1,74 @@
+"""A small raw data file, and a way to change parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_dainr.data import KSpace
+from napari_dainr.io.ismrmrd import write_ismrmrd
+from napari_dainr.trajectory import radial_ktraj
+
+SPOKES, COILS, READOUT = 24, 3, 32
+
+Edit = Callable[..., Path]
+
+
+def _kspace(slices: int = 1, matrix: tuple[int, int] = (16, 16), hint: int | None = None, **changes: Any) -> KSpace:
+    rng = np.random.default_rng(1)
+    shape = (slices, COILS, SPOKES, READOUT)
+    values = {
+        "kdata": (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64),
+        "ktraj": radial_ktraj(SPOKES, READOUT, matrix),
+        "spoke_times_s": np.arange(SPOKES) * 0.004,
+        "matrix": matrix,
+        "fov_mm": (240.0 * matrix[0] / max(matrix), 240.0 * matrix[1] / max(matrix)),
+        "name": "scan",
+        "spokes_per_frame_hint": hint,
+    }
+    return KSpace(**(values | changes))
+
+
+@pytest.fixture(scope="session")
+def make_kspace() -> Callable[..., KSpace]:
+    """``make_kspace(slices, matrix, hint)``: random samples on golden-angle spokes."""
+    return _kspace
+
+
+@pytest.fixture(scope="session")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 golden-angle spokes of 32 samples, 3 coils, matrix 16 × 16, field of view 240 mm, TR 4 ms."""
+    path = tmp_path_factory.mktemp("scan") / "scan.h5"
+    write_ismrmrd(_kspace(), path)
+    return path
+
+
+@pytest.fixture
+def edit(scan: Path, tmp_path: Path) -> Edit:
+    """``edit(rows=…, xml=…, path=…)``: a copy of the file with its acquisitions and header text changed."""
+
+    def change(
+        rows: Callable[[Any], Any] | None = None,
+        xml: Callable[[str], str] | None = None,
+        source: Path | None = None,
+        group: str = "dataset",
+    ) -> Path:
+        with h5py.File(source or scan, "r") as file:
+            data, text = file["dataset/data"][:], file["dataset/xml"][0].decode()
+            dtype = file["dataset/data"].dtype
+        if rows is not None:
+            changed = rows(data)
+            data = data if changed is None else changed
+        path = tmp_path / "edited.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset(f"{group}/data", data=data, dtype=dtype)
+            xml_text = xml(text) if xml is not None else text
+            file.create_dataset(f"{group}/xml", data=[xml_text], dtype=h5py.string_dtype("utf-8"))
+        return path
+
+    return change
