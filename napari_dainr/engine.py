@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr.data import BinnedKSpace, ImageSeries, KSpace, bin_spokes
@@ -130,7 +131,7 @@ def _events(
         if stop.is_set():
             break
         if preview_hz > 0 and now - last_preview >= 1 / preview_hz:
-            yield Preview(state.step, frame.series(method, state, recipe, native=True))
+            yield Preview(state.step, frame.preview(method, state, recipe))
             last_preview = time.monotonic()
         if out is not None and now - last_checkpoint >= checkpoint_s:
             yield _save(out, method, state, frame, recipe)
@@ -202,23 +203,30 @@ class _Geometry:
             "unit": self.unit,
         }
 
-    def series(self, method: Method, state: Any, recipe: Recipe, native: bool = False) -> ImageSeries:
-        """Draw the state: at the measured frames, or as the recipe asks.
+    def preview(self, method: Method, state: Any, recipe: Recipe) -> ImageSeries:
+        """A quick look at the measured frames."""
+        return self._series(
+            method.preview(state), np.arange(len(self.times_s), dtype=np.float64), method, state, recipe
+        )
+
+    def series(self, method: Method, state: Any, recipe: Recipe) -> ImageSeries:
+        """Draw the state as the recipe asks.
 
         Temporal upsampling by k gives (n − 1)·k + 1 frames: the measured times are kept and none lies beyond them.
         """
-        n = len(self.times_s)
-        scale, k = (1.0, 1) if native else (recipe.scale, recipe.upsample)
-        if k == 1:
-            frames, position = None, np.arange(n, dtype=np.float64)
-        else:
-            position = np.arange((n - 1) * k + 1) / k
-            frames = torch.from_numpy(position.astype(np.float32))
-        image: Tensor = method.image(state, frames, scale)
+        n, k = len(self.times_s), recipe.upsample
+        position = np.arange((n - 1) * k + 1) / k
+        frames = None if k == 1 else torch.from_numpy(position.astype(np.float32))
+        return self._series(method.image(state, frames, recipe.scale), position, method, state, recipe)
+
+    def _series(
+        self, image: Tensor, position: NDArray[np.float64], method: Method, state: Any, recipe: Recipe
+    ) -> ImageSeries:
+        """A drawn tensor with its times; ``position`` holds fractional frame indices."""
         pixels = image.shape[-2:]
         return ImageSeries(
             image=(image * self.unit).cpu().numpy().astype(np.complex64),
-            times_s=np.interp(position, np.arange(n), self.times_s),
+            times_s=np.interp(position, np.arange(len(self.times_s)), self.times_s),
             pixel_mm=(self.fov_mm[0] / pixels[0], self.fov_mm[1] / pixels[1]),
             frame_duration_s=self.frame_duration_s,
             interpolated=position != np.round(position),

@@ -137,7 +137,8 @@ def _trajectory(
         detected["trajectory"] = f"from the file, {unit}"
         if doubt:
             assumed["trajectory unit"] = f"{unit}: {doubt}"
-        _describe_angles(ktraj, detected)
+        # Angles are those in the patient, not in an oblong field of view.
+        _describe_angles(ktraj / np.asarray(geometry.fov_mm), detected)
         return ktraj
     kind = (
         facts["trajectory"]
@@ -164,7 +165,7 @@ def _trajectory(
     return np.ascontiguousarray(ktraj[:, first : first + readout])
 
 
-def _describe_angles(ktraj: NDArray[np.float32], detected: dict[str, str]) -> None:
+def _describe_angles(ktraj: NDArray[np.floating], detected: dict[str, str]) -> None:
     if len(ktraj) < 3:
         return
     steps = np.diff(spoke_angles(ktraj)) % 360.0

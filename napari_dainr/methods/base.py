@@ -131,6 +131,10 @@ class Method(Protocol):
         """
         ...
 
+    def preview(self, state: Any) -> Tensor:
+        """A quick look at all measured frames, (frame, y, x) complex."""
+        ...
+
     def pack(self, state: Any) -> dict[str, Tensor]:
         """All of the state as named tensors, enough to continue bit by bit."""
         ...

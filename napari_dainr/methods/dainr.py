@@ -49,6 +49,10 @@ class DainrState:
     grasp: GraspState | None
     features: Tensor | None
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.fields.parameters()).device
+
 
 class DainrMethod:
     """Deformation network, canonical network and image features, fitted to one frame of k-space per step."""
@@ -183,20 +187,19 @@ class DainrMethod:
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
 
-        losses_of_members = self._side_by_side(fit_member, problem.device)
+        losses_of_members = self._side_by_side(fit_member, self.config.members, problem.device)
         state.optimiser.step()
         if state.average is not None:
             state.average.update(state.fields.parameters())
         state.step += 1
         return {"data": torch.stack(losses_of_members).mean()}
 
-    def _side_by_side(self, work: Callable[[int], Tensor], device: torch.device) -> list[Tensor]:
-        """Call ``work`` for every member, on the CPU one thread each: members share no weights, so no gradient races.
+    def _side_by_side(self, work: Callable[[int], Tensor], n: int, device: torch.device) -> list[Tensor]:
+        """Call ``work`` for n members, on the CPU one thread each: members share no weights, so no gradient races.
 
         A core per member is faster than two cores on each small matrix product, and gives the same bits for any
         number of threads.
         """
-        n = self.config.members
         threads = min(n, get_threads())
         if device.type != "cpu" or threads < 2:
             return [work(member) for member in range(n)]
@@ -217,21 +220,32 @@ class DainrMethod:
         drawn: Tensor = field(frame_coordinate(frame, state.n_frames), features, matrix)
         return drawn
 
-    @torch.no_grad()
     def image(self, state: DainrState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         if state.grasp is not None:
             return self._grasp.image(state.grasp, frames, scale)
         if frames is None:
             frames = torch.arange(state.n_frames, dtype=torch.float32)
-        matrix = scaled_matrix(state.matrix, scale)
+        return self._drawn(state, frames, scaled_matrix(state.matrix, scale), self.config.members)
+
+    def preview(self, state: DainrState) -> Tensor:
+        """The measured frames by the first member alone: drawing all of them takes time from the fit."""
+        if state.grasp is not None:
+            return self._grasp.preview(state.grasp)
+        return self._drawn(state, torch.arange(state.n_frames, dtype=torch.float32), state.matrix, 1)
+
+    @torch.no_grad()
+    def _drawn(self, state: DainrState, frames: Tensor, matrix: tuple[int, int], members: int) -> Tensor:
+        """Average of the first ``members`` members, with averaged weights, (n, y, x)."""
         trained = [p.detach().clone() for p in state.fields.parameters()]
         if state.average is not None and state.average.count > 0:
             _assign(state.fields, state.average.averaged())
+
+        def draw_member(member: int) -> Tensor:
+            with torch.no_grad():  # the mode is a thread's own
+                return torch.stack([self._draw(state, state.fields[member], frame, matrix) for frame in frames])
+
         try:
-            drawn = [
-                torch.stack([self._draw(state, f, frame, matrix) for f in state.fields]).mean(0) for frame in frames
-            ]
-            return torch.stack(drawn)
+            return torch.stack(self._side_by_side(draw_member, members, state.device)).mean(dim=0)
         finally:
             _assign(state.fields, trained)
 

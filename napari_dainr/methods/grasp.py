@@ -136,6 +136,9 @@ class GraspMethod:
         x = at_frames(state.x, frames)
         return fourier_resize(x, scaled_matrix((x.shape[-2], x.shape[-1]), scale))
 
+    def preview(self, state: GraspState) -> Tensor:
+        return state.x
+
     def pack(self, state: GraspState) -> dict[str, Tensor]:
         return {
             "step": torch.tensor(state.step),

@@ -58,6 +58,9 @@ class NufftMethod:
         x = at_frames(state.x, frames)
         return fourier_resize(x, scaled_matrix((x.shape[-2], x.shape[-1]), scale))
 
+    def preview(self, state: NufftState) -> Tensor:
+        return state.x
+
     def pack(self, state: NufftState) -> dict[str, Tensor]:
         return {"step": torch.tensor(state.step), "x": state.x}
 
