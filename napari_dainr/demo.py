@@ -28,7 +28,7 @@ def run_demo(folder: Path) -> None:
     from napari_dainr.io.ismrmrd import write_ismrmrd
     from napari_dainr.io.pictures import side_by_side_gif, xt_figure
     from napari_dainr.metrics import score
-    from napari_dainr.phantom import cine_phantom, simulate_kspace
+    from napari_dainr.phantom import band_limit, cine_phantom, simulate_kspace
     from napari_dainr.progress import show
     from napari_dainr.recipe import Recipe, run
 
@@ -51,7 +51,7 @@ def run_demo(folder: Path) -> None:
     )
     data = folder / "cine.h5"
     write_ismrmrd(kspace, data)
-    truth = np.abs(cine_phantom(MATRIX, FRAMES))
+    truth = np.abs(band_limit(fine, MATRIX))
     np.save(folder / "truth.npy", truth.astype(np.float32))
 
     table = Table("method", "seconds", "PSNR (dB)", "SSIM", title="Against the true phantom")
