@@ -42,16 +42,21 @@ def machine() -> str:
 
 
 def measure(jobs: dict[str, Job], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median (wall, CPU) milliseconds of each job, the jobs in turn, after one call that does not count."""
+    """Median (wall, CPU) milliseconds of each job.
+
+    The jobs take turns, so that a disturbance meets all of them; a turn is five calls, of which the first two do not
+    count, so that each job is measured warm, as in a fit, and not with the caches full of its rival's data.
+    """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
-    for repeat in range(repeats + 1):
+    for _ in range(-(-repeats // 3)):
         for name, job in jobs.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            job()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if repeat:
-                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            for call in range(5):
+                wall, cpu = time.perf_counter(), time.process_time()
+                job()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                if call >= 2:
+                    times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return {name: (1e3 * float(np.median(t, 0)[0]), 1e3 * float(np.median(t, 0)[1])) for name, t in times.items()}
 
 
