@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from napari_dainr.data import BinnedKSpace, ImageSeries, KSpace, bin_spokes
 from napari_dainr.errors import DainrError, InputError, ResourceError
-from napari_dainr.inr.parallel import set_threads
+from napari_dainr.inr.parallel import cores, set_threads
 from napari_dainr.io import read_kspace
 from napari_dainr.io.state import load_state, save_state
 from napari_dainr.methods.base import Method
 from napari_dainr.methods.fit import fit, make_method
 from napari_dainr.methods.problem import make_problem
-from napari_dainr.recipe import Event, Finished, Notice, Preview, Progress, Recipe, Saved
+from napari_dainr.recipe import Event, Finished, Notice, Preview, Progress, Recipe, Saved, recipe_from
 from napari_dainr.run_folder import RunFolder
 
 __all__ = ["render", "run_recipe"]
@@ -48,31 +48,41 @@ def run_recipe(
     out = RunFolder(folder) if folder is not None else None
     if out is not None:
         out.open_for(recipe, resume)
+    with _guarded(recipe, out):
+        events = _events(recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, began)
+        # Closed before the guard gives memory back: a generator that is left open holds model and data.
+        with contextlib.closing(events):
+            for event in events:
+                if out is not None:
+                    out.log(event)
+                yield event
+
+
+@contextlib.contextmanager
+def _guarded(recipe: Recipe, out: RunFolder | None) -> Iterator[None]:
+    """Threads set and given back, failures to allocate told in one sentence, no useless folder left behind."""
     before = torch.get_num_threads()
-    finished = False
+    complete = False
     try:
-        assert recipe.threads is not None
         # Torch itself keeps to one thread: its sums depend on the number of threads, and its waiting threads starve a
         # viewer. NUFFT, hash encoding and DA-INR's members use recipe.threads, with the same bits for any number.
         torch.set_num_threads(1)
-        set_threads(recipe.threads)
-        for event in _events(recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, began):
-            if out is not None:
-                out.log(event)
-            finished = isinstance(event, Finished)
-            yield event
+        set_threads(recipe.threads or cores())
+        yield
+        complete = True
     except torch.OutOfMemoryError as error:
         raise _out_of_memory(recipe) from error
     except MemoryError as error:
         raise _out_of_memory(recipe) from error
     except RuntimeError as error:
-        # The CPU allocator reports a failed allocation as a plain RuntimeError.
-        if "alloc" in str(error) and "memory" in str(error):
+        # The CPU allocator, cuBLAS and cuFFT report a failed allocation as a plain RuntimeError.
+        text = str(error).lower()
+        if "alloc_failed" in text or ("alloc" in text and "memory" in text):
             raise _out_of_memory(recipe) from error
         raise
     finally:
         torch.set_num_threads(before)
-        if out is not None and not finished:
+        if out is not None and not complete:
             out.abandon()
         if recipe.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -87,7 +97,7 @@ def _events(
     preview_hz: float,
     checkpoint_s: float,
     began: float,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     device = torch.device(recipe.device)
     yield Notice(f"device {recipe.device}, {recipe.threads} CPU threads, seed {recipe.seed}")
     if kspace is None:
@@ -139,11 +149,14 @@ def _events(
 
     stopped = not method.done(state)
     if stopped:
-        yield Notice(f"stopped at step {state.step} of {method.n_steps}; the result so far is kept")
+        stage = method.stage(state)
+        yield Notice(f"stopped at step {state.step} of {method.n_steps} ({stage}); the result so far is kept")
+    if out is not None:
+        # Before the drawing, which may want more memory than there is: the fit is what takes long.
+        yield _save(out, method, state, frame, recipe)
     series = frame.series(method, state, recipe)
     seconds = time.monotonic() - began
     if out is not None:
-        yield _save(out, method, state, frame, recipe)
         out.finish(series, recipe, kspace, seconds, stopped, state.step)
         yield Saved(out.path, state.step)
     yield Finished(series, recipe, seconds, stopped, out.path if out is not None else None)
@@ -159,17 +172,18 @@ def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) ->
     """
     run = RunFolder(source)
     values = run.recipe().model_dump() | {"scale": scale, "upsample": upsample, "device": "cpu"}
-    recipe = Recipe.model_validate(values)
+    recipe = _resolved(recipe_from(values, "render"))
     tensors, meta = load_state(run.state_path, as_torch=True)
     method = make_method(recipe.method, recipe.config(), recipe.seed)
     state = method.unpack(tensors, torch.device("cpu"))
     geometry = _Geometry.from_meta(meta["geometry"])
     out = RunFolder(target)
     out.open_for(recipe, resume=False)
-    began = time.monotonic()
-    series = geometry.series(method, state, recipe)
-    save_state(method.pack(state), {"geometry": geometry.meta()}, out.state_path)
-    out.finish(series, recipe, None, time.monotonic() - began, False, state.step, rendered_from=run.path.name)
+    with _guarded(recipe, out):
+        began = time.monotonic()
+        series = geometry.series(method, state, recipe)
+        save_state(method.pack(state), {"geometry": geometry.meta()}, out.state_path)
+        out.finish(series, recipe, None, time.monotonic() - began, False, state.step, rendered_from=run.path.name)
     return series
 
 
@@ -225,13 +239,19 @@ class _Geometry:
         """A drawn tensor with its times; ``position`` holds fractional frame indices."""
         pixels = image.shape[-2:]
         return ImageSeries(
-            image=(image * self.unit).cpu().numpy().astype(np.complex64),
+            image=(image * self.unit).cpu().numpy().astype(np.complex64, copy=False),
             times_s=np.interp(position, np.arange(len(self.times_s)), self.times_s),
             pixel_mm=(self.fov_mm[0] / pixels[0], self.fov_mm[1] / pixels[1]),
             frame_duration_s=self.frame_duration_s,
             interpolated=position != np.round(position),
             method=recipe.method,
-            info={"recipe": recipe.model_dump(), "step": state.step, "n_steps": method.n_steps},
+            info={
+                # Without the data's path, which may name a person: only recipe.json needs it.
+                "recipe": recipe.model_dump(exclude={"data"}),
+                "step": state.step,
+                "n_steps": method.n_steps,
+                "stage": method.stage(state),
+            },
         )
 
 
@@ -243,16 +263,23 @@ class _Clock:
         self.told = time.monotonic()
         self.seconds = 0.0
         self.per_step: float | None = None
+        self.stage = ""
+        self.odd = False
 
     def progress(self, step: int, n_steps: int, stage: str, losses: dict[str, float]) -> Progress:
         now = time.monotonic()
         spent = now - self.told
         each = spent / max(step - self.step, 1)
-        # A pause shows as one absurdly long step; it says nothing about speed.
-        if self.per_step is None or each < 20 * self.per_step:
-            self.per_step = each if self.per_step is None else 0.8 * self.per_step + 0.2 * each
-            self.seconds += spent
-        self.told, self.step = now, step
+        # A pause shows as one absurdly long step, which says nothing about speed; two in a row are no pause.
+        if stage != self.stage or self.per_step is None:
+            self.per_step = each
+        elif each < 20 * self.per_step or self.odd:
+            self.per_step = each if self.odd else 0.8 * self.per_step + 0.2 * each
+            self.odd = False
+        else:
+            self.odd = True
+        self.seconds += 0.0 if self.odd else spent
+        self.told, self.step, self.stage = now, step, stage
         return Progress(
             step=step,
             n_steps=n_steps,
@@ -265,7 +292,7 @@ class _Clock:
 
 
 def _save(out: RunFolder, method: Method, state: Any, geometry: _Geometry, recipe: Recipe) -> Saved:
-    meta = {"geometry": geometry.meta(), "recipe": recipe.model_dump()}
+    meta = {"geometry": geometry.meta(), "recipe": recipe.model_dump(exclude={"data"})}
     save_state(method.pack(state), meta, out.state_path)
     return Saved(out.state_path, state.step)
 
@@ -291,12 +318,12 @@ def _resolved(recipe: Recipe) -> Recipe:
         raise ResourceError(f"device is {device!r}, but torch finds no GPU on this machine; use --device cpu.")
     if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
         raise ResourceError(f"device is {device!r}, but there are only {torch.cuda.device_count()} GPUs; use cuda:0.")
-    return recipe.model_copy(update={"device": device, "threads": recipe.threads or os.cpu_count() or 1})
+    return recipe.model_copy(update={"device": device, "threads": recipe.threads or cores()})
 
 
 def _out_of_memory(recipe: Recipe) -> ResourceError:
     where = "The GPU" if recipe.device.startswith("cuda") else "The machine"
     return ResourceError(
-        f"{where} ran out of memory; use fewer coils (coils), a smaller hash table (table_log2), "
-        "a coarser deform_grid, or --device cpu; what was saved before is unharmed."
+        f"{where} ran out of memory; draw at a smaller scale or upsampling, use fewer coils, a smaller hash table "
+        "(table_log2), or --device cpu; what was saved before is unharmed, and --resume goes on from it."
     )

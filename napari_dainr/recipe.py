@@ -19,7 +19,19 @@ from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.errors import InputError
 from napari_dainr.methods.config import MethodConfig, method_config
 
-__all__ = ["Event", "Finished", "Notice", "Preview", "Progress", "Recipe", "Saved", "load_recipe", "run", "save_recipe"]
+__all__ = [
+    "Event",
+    "Finished",
+    "Notice",
+    "Preview",
+    "Progress",
+    "Recipe",
+    "Saved",
+    "load_recipe",
+    "recipe_from",
+    "run",
+    "save_recipe",
+]
 
 SCHEMA = 1
 

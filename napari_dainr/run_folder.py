@@ -34,8 +34,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.state_path = self.path / "state.safetensors"
-        self._columns: list[str] | None = None
-        self._made = False
+        self._made = self._fresh = False
 
     def recipe(self) -> Recipe:
         """The recipe of this run; raises InputError where there is none."""
@@ -64,7 +63,8 @@ class RunFolder:
             differs = [
                 name
                 for name in Recipe.model_fields
-                if name != "schema_version" and getattr(stored, name) != getattr(recipe, name)
+                if name not in ("schema_version", "threads", "device")
+                and getattr(stored, name) != getattr(recipe, name)
             ]
             if differs:
                 raise InputError(
@@ -77,11 +77,19 @@ class RunFolder:
                     f"{self.path.name}: has no checkpoint to resume from; run it without --resume in a new folder."
                 )
             return
-        if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
+        try:
+            in_use = self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+        except OSError as error:
+            reason = (error.strerror or "error").lower()
+            raise ExportError(
+                f"{self.path.name}: the output folder cannot be used ({reason}); choose another."
+            ) from None
+        if in_use:
             raise InputError(
                 f"{self.path.name}: already exists and is not empty; choose a new folder, or --resume to go on with it."
             )
         self._made = not self.path.exists()
+        self._fresh = True
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -98,30 +106,26 @@ class RunFolder:
 
         Otherwise the second, corrected try would be told that the folder is already in use.
         """
-        if state_exists(self.state_path) or not self._made:
+        if state_exists(self.state_path) or not self._fresh:
             return
         for name in ("recipe.json", "log.csv", "log.txt"):
             (self.path / name).unlink(missing_ok=True)
-        # Not empty any more: somebody else put something there, and it stays.
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        if self._made:
+            # Not empty any more: somebody else put something there, and it stays.
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def log(self, event: Event) -> None:
         """Append progress to ``log.csv`` and other events to ``log.txt``."""
         try:
             if isinstance(event, Progress):
-                columns = ["step", "stage", "seconds", *event.losses]
-                row = [
-                    str(event.step),
-                    event.stage,
-                    f"{event.seconds:.3f}",
-                    *(f"{v:.8g}" for v in event.losses.values()),
+                lines = [
+                    f"{event.step},{event.stage},{event.seconds:.3f},{name},{value:.8g}\n"
+                    for name, value in event.losses.items()
                 ]
+                new = not (self.path / "log.csv").exists()
                 with (self.path / "log.csv").open("a", encoding="utf-8") as file:
-                    if columns != self._columns:
-                        file.write(",".join(columns) + "\n")
-                        self._columns = columns
-                    file.write(",".join(row) + "\n")
+                    file.writelines(["step,stage,seconds,loss,value\n", *lines] if new else lines)
             elif isinstance(event, Notice | Saved):
                 text = event.text if isinstance(event, Notice) else f"saved {event.path.name} at step {event.step}"
                 with (self.path / "log.txt").open("a", encoding="utf-8") as file:

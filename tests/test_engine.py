@@ -149,3 +149,47 @@ def test_a_failed_start_leaves_no_folder_in_the_way(tiny_kspace: KSpace, tmp_pat
         finish(run(small_recipe(spokes_per_frame=41), tmp_path / "run", kspace=tiny_kspace))
     assert not (tmp_path / "run").exists()
     finish(run(small_recipe(method="nufft", settings={}), tmp_path / "run", kspace=tiny_kspace))
+
+
+@pytest.mark.parametrize("method", ["nufft", "grasp", "dainr"])
+def test_a_single_frame(tiny_kspace: KSpace, method: str) -> None:
+    settings = SMALL if method == "dainr" else {}
+    series = finish(run(small_recipe(method=method, settings=settings, spokes_per_frame=40), kspace=tiny_kspace)).series
+    assert series.image.shape == (1, 33, 28)
+    assert np.isfinite(series.image).all()
+    assert np.abs(series.image).max() > 0
+
+
+def test_no_memory_to_draw_keeps_the_fit(tiny_kspace: KSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = finish(run(small_recipe(), kspace=tiny_kspace)).series.image
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._Geometry, "series", fail)
+        with pytest.raises(ResourceError, match="smaller scale"):
+            finish(run(small_recipe(), tmp_path / "run", kspace=tiny_kspace))
+    again = finish(run(small_recipe(threads=2), tmp_path / "run", kspace=tiny_kspace, resume=True))
+    assert np.array_equal(again.series.image, straight)
+
+
+def test_the_data_path_is_in_the_recipe_alone(tiny_kspace: KSpace, tmp_path: Path) -> None:
+    finish(run(small_recipe(data="/home/jane-doe/scan.h5"), tmp_path / "run", kspace=tiny_kspace))
+    holders = [p.name for p in (tmp_path / "run").iterdir() if b"jane-doe" in p.read_bytes()]
+    assert holders == ["recipe.json"]
+    assert "jane-doe" not in str(
+        finish(run(small_recipe(data="/home/jane-doe/scan.h5"), kspace=tiny_kspace)).series.info
+    )
+
+
+@pytest.mark.parametrize("settings", [{"levels": 22}, {"growth": 1.001}])
+def test_settings_that_do_not_go_together(settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))):
+        small_recipe(settings=settings).config()
+
+
+def test_an_empty_folder_is_free_again_after_a_failed_start(tiny_kspace: KSpace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only 40 spokes"):
+        finish(run(small_recipe(spokes_per_frame=41), tmp_path, kspace=tiny_kspace))
+    assert list(tmp_path.iterdir()) == []

@@ -11,15 +11,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["get_threads", "run_parts", "set_threads"]
+__all__ = ["cores", "get_threads", "run_parts", "set_threads"]
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _lock = threading.Lock()
-_threads = _cores()
+_threads = cores()
 _pool: ThreadPoolExecutor | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_dainr.errors import InputError
 
@@ -118,6 +118,9 @@ class DainrConfig(MethodConfig):
     table_learning_rate: float = Field(
         5e-3, gt=0, le=1, title="table learning rate", description="AdamW step size of the hash table."
     )
+    table_weight_decay: float = Field(
+        0.0, ge=0, title="table weight decay", description="AdamW weight decay of the hash table."
+    )
     weight_decay: float = Field(1e-2, ge=0, title="weight decay", description="AdamW weight decay of the networks.")
     decay_to: float = Field(
         0.03,
@@ -133,6 +136,17 @@ class DainrConfig(MethodConfig):
         title="averaging",
         description="Exponential averaging of the weights, bias corrected (0: off).",
     )
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> DainrConfig:
+        """Hash grids have at most 2^24 cells across (32-bit entries); growth near 1 would need hundreds of levels."""
+        if self.levels is not None and self.n_min * self.growth ** (self.levels - 1) > 2**24:
+            raise ValueError(
+                f"levels is {self.levels}, but with n_min and growth as given the finest has over 2^24 cells"
+            )
+        if self.levels is None and self.growth < 1.2:
+            raise ValueError("growth is below 1.2; give levels too, as so slow a growth needs very many")
+        return self
 
 
 CONFIGS: dict[str, type[MethodConfig]] = {"nufft": NufftConfig, "grasp": GraspConfig, "dainr": DainrConfig}
@@ -154,6 +168,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "levels": 16,
             "learning_rate": 1e-3,
             "table_learning_rate": 1e-3,
+            "table_weight_decay": 1e-2,
             "decay_to": 1.0,
             "ema": 0.0,
             "members": 1,
@@ -185,4 +200,6 @@ def method_config(method: str, preset: str = "fast", overrides: Mapping[str, Any
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if not key:  # a rule about several fields, which names them itself
+            raise InputError(f"{method}: {first['msg'].removeprefix('Value error, ')}.") from None
         raise InputError(f"{method}: {key} is {first['input']!r}: {first['msg'].lower()}.") from None

@@ -150,7 +150,7 @@ class DainrMethod:
         networks = [p for name, p in fields.named_parameters() if not name.endswith("table")]
         groups = [
             {"params": networks, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-            {"params": tables, "lr": config.table_learning_rate, "weight_decay": 0.0},
+            {"params": tables, "lr": config.table_learning_rate, "weight_decay": config.table_weight_decay},
         ]
         # β and ε are the paper's (Sec. IV-D).
         return torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.999), eps=1e-8, fused=True)
@@ -245,7 +245,10 @@ class DainrMethod:
                 return torch.stack([self._draw(state, state.fields[member], frame, matrix) for frame in frames])
 
         try:
-            return torch.stack(self._side_by_side(draw_member, members, state.device)).mean(dim=0)
+            first, *others = self._side_by_side(draw_member, members, state.device)
+            for other in others:
+                first += other
+            return first / members
         finally:
             _assign(state.fields, trained)
 

@@ -15,5 +15,5 @@ def temporal_difference(image: Tensor) -> Tensor:
 
 def temporal_difference_adjoint(difference: Tensor) -> Tensor:
     """(frame − 1, …) → (frame, …)."""
-    zero = torch.zeros_like(difference[:1])
+    zero = difference.new_zeros(1, *difference.shape[1:])  # also where there is one frame, so no difference
     return torch.cat([zero, difference]) - torch.cat([difference, zero])
