@@ -85,7 +85,8 @@ class Session:
         self._quick_layer: SeriesLayer | None = None
         self._fresh = False
         self._log: list[str] = []
-        self._scratch: Path | None = None
+        self._scratch: list[Path] = []
+        self._copies = 0
         self._sample_folder: tempfile.TemporaryDirectory[str] | None = None
         self._devices_known = False
         self._delivering = False
@@ -121,6 +122,12 @@ class Session:
             self.told.emit("error", str(error), "")
             return
         assert model.kspace is not None
+        try:
+            folder = self._new_folder()
+        except OSError as error:
+            failed = _worker.as_failed_write(error, "The run's temporary folder was not made")
+            self.told.emit("error", failed.message, failed.details)
+            return
         model.apply(Action.START)
         if self._layer is None or model.form.keep_previous:
             self._layer = self._new_layer()
@@ -129,7 +136,7 @@ class Session:
         job = self._new_job()
         self.run_began.emit()
         self.recipe = recipe
-        more = (recipe, model.kspace, self._new_folder(), settings.preview_hz, settings.checkpoint_s)
+        more = (recipe, model.kspace, folder, settings.preview_hz, settings.checkpoint_s)
         self._begin(job, self._ended, _worker.fit, *more)
 
     def pause(self) -> None:
@@ -308,7 +315,12 @@ class Session:
         finished, picture = outcome.finished, outcome.picture
         self.series, self.recipe, self.folder = finished.series, finished.recipe, finished.folder
         self.model.has_result = True
-        self._show(picture, finished.recipe, final=True)
+        self._drop_older_scratch()
+        try:
+            self._show(picture, finished.recipe, final=True)
+        except Exception as error:  # the result is there to be saved, whatever became of its layer
+            self._fail(_worker.as_failed(error, "showing the result"))
+            return
         self.model.apply(Action.FINISH)
         verb = "Stopped; the result so far is kept" if finished.stopped else "Finished"
         title = METHOD_TITLES.get(finished.recipe.method, finished.recipe.method)
@@ -349,15 +361,22 @@ class Session:
         return Path(self._sample_folder.name)
 
     def _new_folder(self) -> Path:
-        """A run folder of our own, kept until the next run, so that a crash loses little and "Save run" is a copy."""
-        self._clear_scratch()
-        self._scratch = Path(tempfile.mkdtemp(prefix="napari-dainr-"))
-        return self._scratch / "run"
+        """A run folder of our own, kept until a later run has a result, so that "Save run" is a copy."""
+        scratch = Path(tempfile.mkdtemp(prefix="napari-dainr-"))
+        self._scratch.append(scratch)
+        return scratch / "run"
+
+    def _drop_older_scratch(self) -> None:
+        """Only the newest folder is still wanted; while one is being copied, all stay until the next time."""
+        if self._copies == 0:
+            for scratch in self._scratch[:-1]:
+                shutil.rmtree(scratch, ignore_errors=True)
+            del self._scratch[:-1]
 
     def _clear_scratch(self) -> None:
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch = self.folder = None
+        for scratch in self._scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self._scratch, self.folder = [], None
         if self._viewer is None and self._sample_folder is not None:
             self._sample_folder.cleanup()
             self._sample_folder = None
@@ -374,11 +393,13 @@ class Session:
             return None
 
         def returned(outcome: Failed | None) -> None:
+            self._copies -= 1
             if outcome is None:
                 self.told.emit("info", f"{done}: {path.name}.", "")
             else:
                 self.told.emit("error", outcome.message, outcome.details)
 
+        self._copies += 1
         worker = create_worker(work, _start_thread=False)
         worker.returned.connect(returned)
         worker.start()

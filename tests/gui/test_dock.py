@@ -364,3 +364,35 @@ def test_the_plot_follows_the_theme(dock: Any, viewer: Any, engine: ScriptedEngi
     dark = axes.get_facecolor()
     viewer.theme = "light"
     assert sum(axes.get_facecolor()[:3]) > sum(dark[:3]) + 1
+
+
+def test_no_place_for_the_run_is_a_banner_and_start_still_works(
+    dock: Any, load_tiny: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_tiny()
+
+    def full(**_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_dainr.gui._session.tempfile.mkdtemp", full)
+        dock.run_panel.buttons["start"].click()
+    assert dock.model.phase is Phase.READY
+    assert dock.banner.kind == "error"
+    assert "No space left" in dock.banner.text.text()
+    dock.run_panel.buttons["start"].click()
+    _wait(qtbot, dock, Phase.DONE)
+
+
+def test_a_failed_second_run_leaves_the_first_to_be_saved(
+    dock: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any
+) -> None:
+    load_tiny()
+    dock.run_panel.buttons["start"].click()
+    _wait(qtbot, dock, Phase.DONE)
+    kept = list(dock.session._scratch)
+    engine.error, engine.fail_at = RuntimeError("broken"), 3
+    dock.run_panel.buttons["start"].click()
+    _wait(qtbot, dock, Phase.FAILED)
+    assert dock.session._scratch[0] == kept[0]
+    assert kept[0].is_dir()
