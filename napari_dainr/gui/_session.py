@@ -7,7 +7,6 @@ ended; what a job of an older generation says is dropped.
 from __future__ import annotations
 
 import atexit
-import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from napari_dainr.gui import _worker
 from napari_dainr.gui._layers import METHOD_TITLES, LayerData, SeriesLayer, layer_data
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._saving import copy_run, write_recipe, write_series
+from napari_dainr.gui._scratch import ScratchFolders
 from napari_dainr.gui._settings import viewer_settings
 from napari_dainr.gui._worker import Ended, Failed, Job, Loaded, Mail, Picture
 from napari_dainr.recipe import Recipe
@@ -85,8 +85,7 @@ class Session:
         self._quick_layer: SeriesLayer | None = None
         self._fresh = False
         self._log: list[str] = []
-        self._scratch: list[Path] = []
-        self._copies = 0
+        self._scratch = ScratchFolders()
         self._sample_folder: tempfile.TemporaryDirectory[str] | None = None
         self._devices_known = False
         self._delivering = False
@@ -123,7 +122,7 @@ class Session:
             return
         assert model.kspace is not None
         try:
-            folder = self._new_folder()
+            folder = self._scratch.new()
         except OSError as error:
             failed = _worker.as_failed_write(error, "The run's temporary folder was not made")
             self.told.emit("error", failed.message, failed.details)
@@ -315,7 +314,7 @@ class Session:
         finished, picture = outcome.finished, outcome.picture
         self.series, self.recipe, self.folder = finished.series, finished.recipe, finished.folder
         self.model.has_result = True
-        self._drop_older_scratch()
+        self._scratch.drop_older()
         try:
             self._show(picture, finished.recipe, final=True)
         except Exception as error:  # the result is there to be saved, whatever became of its layer
@@ -360,23 +359,9 @@ class Session:
             )
         return Path(self._sample_folder.name)
 
-    def _new_folder(self) -> Path:
-        """A run folder of our own, kept until a later run has a result, so that "Save run" is a copy."""
-        scratch = Path(tempfile.mkdtemp(prefix="napari-dainr-"))
-        self._scratch.append(scratch)
-        return scratch / "run"
-
-    def _drop_older_scratch(self) -> None:
-        """Only the newest folder is still wanted; while one is being copied, all stay until the next time."""
-        if self._copies == 0:
-            for scratch in self._scratch[:-1]:
-                shutil.rmtree(scratch, ignore_errors=True)
-            del self._scratch[:-1]
-
     def _clear_scratch(self) -> None:
-        for scratch in self._scratch:
-            shutil.rmtree(scratch, ignore_errors=True)
-        self._scratch, self.folder = [], None
+        self._scratch.clear()
+        self.folder = None
         if self._viewer is None and self._sample_folder is not None:
             self._sample_folder.cleanup()
             self._sample_folder = None
@@ -393,13 +378,13 @@ class Session:
             return None
 
         def returned(outcome: Failed | None) -> None:
-            self._copies -= 1
+            self._scratch.copies -= 1
             if outcome is None:
                 self.told.emit("info", f"{done}: {path.name}.", "")
             else:
                 self.told.emit("error", outcome.message, outcome.details)
 
-        self._copies += 1
+        self._scratch.copies += 1
         worker = create_worker(work, _start_thread=False)
         worker.returned.connect(returned)
         worker.start()

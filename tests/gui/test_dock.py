@@ -375,7 +375,7 @@ def test_no_place_for_the_run_is_a_banner_and_start_still_works(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_dainr.gui._session.tempfile.mkdtemp", full)
+        patch.setattr("napari_dainr.gui._scratch.tempfile.mkdtemp", full)
         dock.run_panel.buttons["start"].click()
     assert dock.model.phase is Phase.READY
     assert dock.banner.kind == "error"
@@ -390,9 +390,9 @@ def test_a_failed_second_run_leaves_the_first_to_be_saved(
     load_tiny()
     dock.run_panel.buttons["start"].click()
     _wait(qtbot, dock, Phase.DONE)
-    kept = list(dock.session._scratch)
+    kept = list(dock.session._scratch.folders)
     engine.error, engine.fail_at = RuntimeError("broken"), 3
     dock.run_panel.buttons["start"].click()
     _wait(qtbot, dock, Phase.FAILED)
-    assert dock.session._scratch[0] == kept[0]
+    assert dock.session._scratch.folders[0] == kept[0]
     assert kept[0].is_dir()
