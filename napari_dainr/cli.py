@@ -277,9 +277,9 @@ def _simulate(args: argparse.Namespace) -> int:
             )
         matrix = (image.shape[1], image.shape[2])
     elif args.phantom == "liver":
-        image = liver_phantom(matrix, args.frames or 17)[0]
+        image = liver_phantom(matrix, 17 if args.frames is None else args.frames)[0]
     else:
-        image = cine_phantom(matrix, args.frames or 23, args.seed)
+        image = cine_phantom(matrix, 23 if args.frames is None else args.frames, args.seed)
     kspace = simulate_kspace(
         np.asarray(image, dtype=np.complex64),
         spokes_per_frame=args.spokes_per_frame,

@@ -92,6 +92,12 @@ def _with_phase(image: NDArray[np.float64], seed: int) -> NDArray[np.complex64]:
     return np.asarray(image * np.exp(1j * phase), dtype=np.complex64)
 
 
+def _generator(matrix: tuple[int, int], n_frames: int, seed: int, stream: int) -> np.random.Generator:
+    if min(matrix) < 2 or n_frames < 1 or seed < 0:
+        raise InputError(f"phantom: {n_frames} frames of {matrix}, seed {seed}: give 1 of (2, 2) and seed 0, or more.")
+    return np.random.default_rng([seed, stream])
+
+
 def cine_phantom(matrix: tuple[int, int] = (128, 128), n_frames: int = 23, seed: int = 0) -> NDArray[np.complex64]:
     """A short-axis view of one heart beat.
 
@@ -103,7 +109,7 @@ def cine_phantom(matrix: tuple[int, int] = (128, 128), n_frames: int = 23, seed:
     (frame, y, x) complex64
         Signal about 0 to 1, arbitrary units.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = _generator(matrix, n_frames, seed, 1)
     tissue, muscle = _Texture(rng, (0.012, 0.03, 0.08)), _Texture(rng, (0.010, 0.02))
     blood = [_Texture(rng, (0.02, 0.05)) for _ in range(3)]
     frames = []
@@ -193,7 +199,7 @@ def liver_phantom(
     curves : dict of (frame,) float64
         True signal of the same regions; aorta and portal vein are uniform, the liver's texture averages to it.
     """
-    rng = np.random.default_rng([seed, 2])
+    rng = _generator(matrix, n_frames, seed, 2)
     grain, coarse = _Texture(rng, (0.008, 0.02)), _Texture(rng, (0.02, 0.06))
     curves = _liver_curves(n_frames)
     frames = []
@@ -331,8 +337,8 @@ def simulate_kspace(
     image = np.asarray(image)
     if image.ndim != 3 or image.size == 0 or not np.isfinite(image).all():
         raise InputError(f"{name}: the image must be a finite (frame, y, x) series, not of shape {image.shape}.")
-    if spokes_per_frame < 1 or n_coils < 1 or not snr > 0 or not tr_s > 0:
-        raise InputError(f"{name}: spokes per frame, coils, snr and TR must be positive.")
+    if spokes_per_frame < 1 or n_coils < 1 or not snr > 0 or not tr_s > 0 or seed < 0:
+        raise InputError(f"{name}: spokes per frame, coils, snr and TR must be positive, the seed at least 0.")
     fine = (image.shape[1], image.shape[2])
     matrix = fine if matrix is None else matrix
     if matrix[0] > fine[0] or matrix[1] > fine[1]:

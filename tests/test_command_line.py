@@ -131,6 +131,12 @@ def test_output_that_cannot_be(fails: Callable[..., str], tmp_path: Path, data: 
     assert "not a run folder" in fails("render", tmp_path / "used", "-o", tmp_path / "other")
 
 
+@pytest.mark.parametrize("wrong", [("--frames", -3), ("--frames", 0), ("--matrix", 0), ("--seed", -1), ("--coils", 0)])
+def test_what_cannot_be_simulated(fails: Callable[..., str], tmp_path: Path, wrong: tuple[str, int]) -> None:
+    fails("simulate", tmp_path / "x.h5", "--matrix", 16, *wrong)
+    assert not (tmp_path / "x.h5").exists()
+
+
 def test_out_of_memory(fails: Callable[..., str], tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -114,3 +114,14 @@ def test_what_cannot_be_simulated(tiny_images: NDArray[np.complex64]) -> None:
         simulate_kspace(tiny_images, spokes_per_frame=0)
     with pytest.raises(InputError, match="cine or liver"):
         sample_kspace("brain")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="seed"):
+        simulate_kspace(tiny_images, spokes_per_frame=3, seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "n_frames", "seed"), [((0, 16), 3, 0), ((16, -5), 3, 0), ((16, 16), 0, 0), ((16, 16), 3, -1)]
+)
+@pytest.mark.parametrize("draw", [cine_phantom, liver_phantom])
+def test_phantoms_that_cannot_be_drawn(draw: object, matrix: tuple[int, int], n_frames: int, seed: int) -> None:
+    with pytest.raises(InputError, match="phantom"):
+        draw(matrix, n_frames, seed)  # type: ignore[operator]
