@@ -9,25 +9,24 @@ from numpy.typing import NDArray
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
+from napari_dainr.methods.config import TITLES
 from napari_dainr.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-__all__ = ["METHOD_TITLES", "LayerData", "SeriesLayer", "display_limits", "layer_data", "layer_name"]
+__all__ = ["LayerData", "SeriesLayer", "display_limits", "layer_data", "layer_name"]
 
 AXIS_LABELS = ("t", "y", "x")
 UNITS = ("s", "mm", "mm")
 LayerData = tuple[NDArray[np.float32], dict[str, Any], str]
 """(magnitude, keywords, layer type), as napari's readers return it."""
 
-METHOD_TITLES = {"nufft": "NuFFT", "grasp": "GRASP", "dainr": "DA-INR"}
-
 
 def layer_name(recipe: Recipe, name: str) -> str:
     """For instance ``DA-INR · 13 spokes · cine_13``; what tells runs apart comes first, the layer list is narrow."""
-    title = METHOD_TITLES.get(recipe.method, recipe.method)
+    title = TITLES[recipe.method]
     return f"{title} · {recipe.spokes_per_frame} spokes · {name}"
 
 

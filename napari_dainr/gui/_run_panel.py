@@ -7,10 +7,10 @@ from typing import Any
 
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_dainr.gui._layers import METHOD_TITLES
 from napari_dainr.gui._loss_plot import LossPlot
 from napari_dainr.gui._model import Model, Phase
 from napari_dainr.gui._session import Session
+from napari_dainr.methods.config import TITLES
 from napari_dainr.recipe import Progress
 
 MIRROR_S = 0.5
@@ -31,7 +31,7 @@ def progress_text(progress: Progress) -> str:
     """For instance ``step 120/230 · 17 it/s · 6 s left``; a stage that only prepares is named."""
     rate = progress.steps_per_s
     speed = f"{rate:.0f} it/s" if rate >= 10 else f"{rate:.1f} it/s"
-    stage = "" if progress.stage in ("", *METHOD_TITLES.values()) else f"{progress.stage} · "
+    stage = "" if progress.stage in ("", *TITLES.values()) else f"{progress.stage} · "
     return f"{stage}step {progress.step}/{progress.n_steps} · {speed} · {_duration(progress.eta_s)} left"
 
 

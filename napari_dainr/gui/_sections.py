@@ -20,11 +20,10 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_dainr.data import KSpace
-from napari_dainr.gui._layers import METHOD_TITLES
 from napari_dainr.gui._method_form import MethodForm
 from napari_dainr.gui._model import FIBONACCI, SAMPLES, Model, Phase
 from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note, SpinBox, mark, section
-from napari_dainr.methods.config import CONFIGS, PRESETS
+from napari_dainr.methods.config import CONFIGS, PRESETS, TITLES
 from napari_dainr.recipe import Recipe
 
 CHIPS = (5, 8, 13, 21, 34, 55, 89)
@@ -151,7 +150,7 @@ class ReconstructionSection(QWidget):
         super().__init__()
         self._model = model
         form = model.form
-        self.method = ComboBox([(m, METHOD_TITLES.get(m, m)) for m in reversed(CONFIGS)], _tip("method"))
+        self.method = ComboBox([(m, TITLES[m]) for m in reversed(CONFIGS)], _tip("method"))
         self.preset = ComboBox([(p, p) for p in PRESETS], _tip("preset"))
         self.spokes = SpinBox(0, 99_999, _tip("spokes_per_frame"))
         self.scale = DoubleSpinBox(0.5, 4.0, 0.25, _tip("scale"))

@@ -19,12 +19,13 @@ from qtpy.QtCore import QThreadPool, QTimer
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
-from napari_dainr.gui._layers import METHOD_TITLES, LayerData, SeriesLayer, layer_data
+from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._saving import copy_run, write_recipe, write_series
 from napari_dainr.gui._scratch import ScratchFolders
 from napari_dainr.gui._settings import viewer_settings
 from napari_dainr.gui._worker import Ended, Failed, Job, Loaded, Mail, Picture
+from napari_dainr.methods.config import TITLES
 from napari_dainr.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ class Session:
             return
         self.model.apply(Action.FINISH)
         verb = "Stopped; the result so far is kept" if finished.stopped else "Finished"
-        title = METHOD_TITLES.get(finished.recipe.method, finished.recipe.method)
+        title = TITLES[finished.recipe.method]
         self.told.emit("info", f"{verb}: {title} in {finished.seconds:.1f} s.", "\n".join(self._log))
 
     def _fail(self, failed: Failed) -> None:

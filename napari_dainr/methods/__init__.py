@@ -1,1 +1,4 @@
-"""Reconstruction methods: one file each, all with the contract of :mod:`napari_dainr.methods.base`."""
+"""Reconstruction methods, their settings and the loop that runs them."""
+
+METHOD_NAMES = ("nufft", "grasp", "dainr")
+"""Every method, in the order of the paper's tables; here so that ``--help`` loads nothing to list them."""

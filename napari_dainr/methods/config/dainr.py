@@ -1,52 +1,39 @@
-"""Settings of every method, each said once: command-line flags, recipe files, the form and the docs come from here.
-
-No torch in this file: the form is drawn before any engine is loaded.
-"""
+"""Settings of DA-INR."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from napari_dainr.errors import InputError
+from napari_dainr.methods.config.base import MethodConfig
 
-__all__ = ["CONFIGS", "PRESETS", "DainrConfig", "GraspConfig", "MethodConfig", "NufftConfig", "method_config"]
+__all__ = ["DainrConfig"]
 
 Feature = Literal["none", "nufft", "view-shared", "grasp"]
 Encoding = Literal["freq", "hash"]
 
 
-class MethodConfig(BaseModel):
-    """Base of all method settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class NufftConfig(MethodConfig):
-    """Density-compensated adjoint NUFFT: no settings."""
-
-
-class GraspConfig(MethodConfig):
-    """GRASP [3]: min ½‖A x − y‖² + λ ‖TV_t x‖₁."""
-
-    lam: float | None = Field(
-        None, ge=0, title="λ", description="Weight of temporal total variation; empty: chosen from the data."
-    )
-    lam_factor: float = Field(1.0, gt=0, title="λ factor", description="Multiplies the λ that is chosen from the data.")
-    n_steps: int = Field(
-        120, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
-    )
-    tolerance: float = Field(
-        1e-3,
-        ge=0,
-        description="Converged when one iteration changes the series by less than this fraction of its norm.",
-    )
-
-
 class DainrConfig(MethodConfig):
     """DA-INR, Section III of the paper; the defaults are preset ``fast``, the paper's numbers are preset ``paper``."""
+
+    method_title: ClassVar[str] = "DA-INR"
+    paper: ClassVar[dict[str, Any]] = {
+        "n_steps": 3000,
+        "feature": "nufft",
+        "feature_upsampling": "bilinear",
+        "zero_at_start": "switch",
+        "space_frequencies": 10,
+        "time_frequencies": 6,
+        "deform_grid": 1,
+        "levels": 16,
+        "learning_rate": 1e-3,
+        "table_learning_rate": 1e-3,
+        "table_weight_decay": 1e-2,
+        "decay_to": 1.0,
+        "ema": 0.0,
+        "members": 1,
+    }
 
     n_steps: int = Field(
         140, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
@@ -147,59 +134,3 @@ class DainrConfig(MethodConfig):
         if self.levels is None and self.growth < 1.2:
             raise ValueError("growth is below 1.2; give levels too, as so slow a growth needs very many")
         return self
-
-
-CONFIGS: dict[str, type[MethodConfig]] = {"nufft": NufftConfig, "grasp": GraspConfig, "dainr": DainrConfig}
-"""Settings class of each method, in the order of the paper's tables."""
-
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "fast": {"nufft": {}, "grasp": {}, "dainr": {}},
-    "paper": {
-        "nufft": {},
-        "grasp": {},
-        "dainr": {
-            "n_steps": 3000,
-            "feature": "nufft",
-            "feature_upsampling": "bilinear",
-            "zero_at_start": "switch",
-            "space_frequencies": 10,
-            "time_frequencies": 6,
-            "deform_grid": 1,
-            "levels": 16,
-            "learning_rate": 1e-3,
-            "table_learning_rate": 1e-3,
-            "table_weight_decay": 1e-2,
-            "decay_to": 1.0,
-            "ema": 0.0,
-            "members": 1,
-        },
-    },
-}
-"""What a preset changes from the defaults, per method."""
-
-
-def method_config(method: str, preset: str = "fast", overrides: Mapping[str, Any] | None = None) -> MethodConfig:
-    """Settings of a method: its defaults, changed by the preset, changed by the user.
-
-    Raises
-    ------
-    InputError
-        For an unknown method, preset, key or value; the sentence names it and what may stand there.
-    """
-    if method not in CONFIGS:
-        raise InputError(f"method is {method!r}; choose one of {', '.join(CONFIGS)}.")
-    if preset not in PRESETS:
-        raise InputError(f"preset is {preset!r}; choose one of {', '.join(PRESETS)}.")
-    cls = CONFIGS[method]
-    unknown = [key for key in (overrides or {}) if key not in cls.model_fields]
-    if unknown:
-        known = ", ".join(cls.model_fields) or "none"
-        raise InputError(f"unknown key {unknown[0]!r} for method {method}; the keys are: {known}.")
-    try:
-        return cls.model_validate({**PRESETS[preset][method], **(overrides or {})})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if not key:  # a rule about several fields, which names them itself
-            raise InputError(f"{method}: {first['msg'].removeprefix('Value error, ')}.") from None
-        raise InputError(f"{method}: {key} is {first['input']!r}: {first['msg'].lower()}.") from None

@@ -1,0 +1,123 @@
+"""Reconstruct a series from k-space into a run folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.cli.commands import Commands
+from napari_dainr.errors import InputError
+from napari_dainr.methods import METHOD_NAMES
+
+if TYPE_CHECKING:
+    from napari_dainr.recipe import Recipe
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """The command and its flags."""
+    recon = commands.add_parser("recon", help="reconstruct a series from k-space into a run folder")
+    recon.add_argument("file", type=Path, nargs="?", help="k-space file (or the data of --recipe)")
+    recon.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="run folder to make")
+    recon.add_argument("--recipe", type=Path, help="recipe file, as the viewer saves it; flags change it")
+    recon.add_argument("--method", help=f"{', '.join(METHOD_NAMES)} (default dainr)")
+    recon.add_argument("--spokes-per-frame", type=int, metavar="N", help="consecutive spokes that make one frame")
+    recon.add_argument("--preset", help="fast (default) or paper")
+    recon.add_argument("--scale", type=float, metavar="r", help="scale ratio of the drawn image (default 1)")
+    recon.add_argument("--upsample", type=int, metavar="k", help="temporal upsampling (default 1)")
+    recon.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="key=value", help="a method setting"
+    )
+    recon.add_argument("--slice", dest="slice_index", type=int, help="slice, from 0")
+    recon.add_argument("--coils", type=int, help="virtual coils (default: 99 %% of the energy)")
+    recon.add_argument("--device", help="auto (default), cpu, cuda or cuda:N")
+    recon.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    recon.add_argument("--seed", type=int, help="seed of everything random (default 0)")
+    recon.add_argument("--resume", action="store_true", help="go on with an interrupted or stopped run in RUN")
+    recon.add_argument("--checkpoint", type=float, default=30.0, metavar="S", help="seconds between checkpoints (30)")
+    recon.add_argument("--quiet", action="store_true", help="print errors only")
+    recon.set_defaults(command=_recon)
+
+
+def _recipe_of(args: argparse.Namespace) -> Recipe:
+    from napari_dainr.recipe import load_recipe, recipe_from
+    from napari_dainr.run_folder import RunFolder
+
+    values: dict[str, Any] = {}
+    if args.recipe is not None:
+        values = load_recipe(args.recipe).model_dump()
+    elif args.resume:
+        values = RunFolder(args.output).recipe().model_dump()
+    given = {
+        "data": None if args.file is None else str(args.file.resolve()),
+        "method": args.method,
+        "preset": args.preset,
+        "spokes_per_frame": args.spokes_per_frame,
+        "scale": args.scale,
+        "upsample": args.upsample,
+        "slice_index": args.slice_index,
+        "coils": args.coils,
+        "device": args.device,
+        "threads": args.threads,
+        "seed": args.seed,
+    }
+    values |= {name: value for name, value in given.items() if value is not None}
+    if args.settings:
+        values["settings"] = values.get("settings", {}) | _parse_settings(args.settings)
+    if "data" not in values:
+        raise InputError("no k-space file is given; name one, or a recipe with --recipe.")
+    if "spokes_per_frame" not in values:
+        from napari_dainr.io import read_kspace
+
+        hint = read_kspace(Path(values["data"])).spokes_per_frame_hint
+        if hint is None:
+            raise InputError("the file does not say how many spokes make a frame; choose with --spokes-per-frame.")
+        values["spokes_per_frame"] = hint
+    return recipe_from(values, "command line" if args.recipe is None else args.recipe.name)
+
+
+def _parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """``key=value`` pairs; values are JSON where they parse as such, else text."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise InputError(f"--set {pair!r} is not of the form key=value.")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = value
+    return settings
+
+
+def _recon(args: argparse.Namespace) -> int:
+    from napari_dainr.progress import show
+    from napari_dainr.recipe import run
+
+    recipe = _recipe_of(args)
+    stop = threading.Event()
+
+    def stop_and_keep(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("napari-dainr: stopping after this step; Ctrl-C again to give up at once.", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, stop_and_keep)
+    try:
+        events = run(recipe, args.output, resume=args.resume, stop=stop, checkpoint_s=args.checkpoint)
+        finished = show(events, recipe.method, quiet=args.quiet)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not args.quiet:
+        n, height, width = finished.series.image.shape
+        print(f"{recipe.method}: {n} frames of {height} × {width} in {finished.seconds:.1f} s → {args.output}")
+        print(RESEARCH_USE)
+    return 130 if finished.stopped else 0

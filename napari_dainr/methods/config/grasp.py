@@ -1,0 +1,30 @@
+"""Settings of GRASP."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from napari_dainr.methods.config.base import MethodConfig
+
+__all__ = ["GraspConfig"]
+
+
+class GraspConfig(MethodConfig):
+    """GRASP [3]: min ½‖A x − y‖² + λ ‖TV_t x‖₁."""
+
+    method_title: ClassVar[str] = "GRASP"
+
+    lam: float | None = Field(
+        None, ge=0, title="λ", description="Weight of temporal total variation; empty: chosen from the data."
+    )
+    lam_factor: float = Field(1.0, gt=0, title="λ factor", description="Multiplies the λ that is chosen from the data.")
+    n_steps: int = Field(
+        120, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
+    )
+    tolerance: float = Field(
+        1e-3,
+        ge=0,
+        description="Converged when one iteration changes the series by less than this fraction of its norm.",
+    )
