@@ -1,23 +1,26 @@
-"""Folders of our own for runs that nobody has saved yet."""
+"""Folders of our own: runs that nobody has saved yet, and the files of sample data."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 __all__ = ["ScratchFolders"]
 
 
 class ScratchFolders:
-    """Temporary run folders: each is kept until a later run has a result, so that "Save run" is a copy.
+    """Temporary run folders, so that "Save run" is a copy and an earlier result can be drawn again.
 
-    ``copies`` counts the copies that are being made; meanwhile no folder is taken away.
+    A folder is kept while a layer shows its run. ``copies`` counts the copies that are being made; meanwhile no folder
+    is taken away.
     """
 
     def __init__(self) -> None:
         self.folders: list[Path] = []
         self.copies = 0
+        self._samples: tempfile.TemporaryDirectory[str] | None = None
 
     def new(self) -> Path:
         """A place for another run; raises OSError."""
@@ -25,15 +28,31 @@ class ScratchFolders:
         self.folders.append(folder)
         return folder / "run"
 
-    def drop_older(self) -> None:
-        """Only the newest folder is still wanted."""
-        if self.copies == 0:
-            for folder in self.folders[:-1]:
+    def drop_all_but(self, wanted: Collection[Path]) -> None:
+        """Take away every folder but the newest and those of the runs in ``wanted``."""
+        if self.copies:
+            return
+        kept = {run.parent for run in wanted} | set(self.folders[-1:])
+        for folder in self.folders:
+            if folder not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
-            del self.folders[:-1]
+        self.folders = [folder for folder in self.folders if folder in kept]
 
     def clear(self) -> None:
-        """Take all away."""
+        """Take all runs away."""
         for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
         self.folders = []
+
+    @property
+    def samples(self) -> Path:
+        """A folder for sample data, there as long as the session."""
+        if self._samples is None:
+            self._samples = tempfile.TemporaryDirectory(prefix="napari-dainr-samples-", ignore_cleanup_errors=True)
+        return Path(self._samples.name)
+
+    def clear_samples(self) -> None:
+        """Take the sample data away."""
+        if self._samples is not None:
+            self._samples.cleanup()
+            self._samples = None

@@ -7,7 +7,6 @@ ended; what a job of an older generation says is dropped.
 from __future__ import annotations
 
 import atexit
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from qtpy.QtCore import QThreadPool, QTimer
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
+from napari_dainr.gui._background import write_in_background
 from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._saving import copy_run, write_recipe, write_series
@@ -87,7 +87,6 @@ class Session:
         self._fresh = False
         self._log: list[str] = []
         self._scratch = ScratchFolders()
-        self._sample_folder: tempfile.TemporaryDirectory[str] | None = None
         self._devices_known = False
         self._delivering = False
         self._take: Callable[[LayerData], None] | None = None
@@ -108,7 +107,7 @@ class Session:
             return False
         self._take = take
         job = self._new_job()
-        self._begin(job, self._loaded, _worker.load, source, self._samples())
+        self._begin(job, self._loaded, _worker.load, source, self._scratch.samples)
         return True
 
     def start(self) -> None:
@@ -167,13 +166,16 @@ class Session:
         """Write the last series, format by suffix, beside the event loop."""
         series = self.series
         if series is not None:
-            self._in_background(lambda: write_series(series, path), "Series exported", path)
+            self._write(lambda: write_series(series, path), "Series exported", path)
 
     def save_run(self, path: Path) -> None:
         """Copy the run folder of the last run to a new place, beside the event loop."""
         folder = self.folder
         if folder is not None:
-            self._in_background(lambda: copy_run(folder, path), "Run saved", path)
+            self._write(lambda: copy_run(folder, path), "Run saved", path)
+
+    def _write(self, write: Callable[[], None], done: str, path: Path) -> None:
+        write_in_background(write, done, path, self.told.emit, self._scratch)
 
     # ---------------------------------------------------------------- leaving
 
@@ -315,7 +317,7 @@ class Session:
         finished, picture = outcome.finished, outcome.picture
         self.series, self.recipe, self.folder = finished.series, finished.recipe, finished.folder
         self.model.has_result = True
-        self._scratch.drop_older()
+        self._scratch.drop_all_but(())
         try:
             self._show(picture, finished.recipe, final=True)
         except Exception as error:  # the result is there to be saved, whatever became of its layer
@@ -352,40 +354,8 @@ class Session:
 
     # ---------------------------------------------------------------- files
 
-    def _samples(self) -> Path:
-        """A folder of our own for sample data, there as long as the session."""
-        if self._sample_folder is None:
-            self._sample_folder = tempfile.TemporaryDirectory(
-                prefix="napari-dainr-samples-", ignore_cleanup_errors=True
-            )
-        return Path(self._sample_folder.name)
-
     def _clear_scratch(self) -> None:
         self._scratch.clear()
         self.folder = None
-        if self._viewer is None and self._sample_folder is not None:
-            self._sample_folder.cleanup()
-            self._sample_folder = None
-
-    def _in_background(self, write: Callable[[], None], done: str, path: Path) -> None:
-        from napari.qt.threading import create_worker
-
-        def work() -> Generator[None, None, Failed | None]:
-            yield None
-            try:
-                write()
-            except Exception as error:  # told by a value: an exception that is returned would be raised by the worker
-                return _worker.as_failed_write(error, f"{path.name} was not written")
-            return None
-
-        def returned(outcome: Failed | None) -> None:
-            self._scratch.copies -= 1
-            if outcome is None:
-                self.told.emit("info", f"{done}: {path.name}.", "")
-            else:
-                self.told.emit("error", outcome.message, outcome.details)
-
-        self._scratch.copies += 1
-        worker = create_worker(work, _start_thread=False)
-        worker.returned.connect(returned)
-        worker.start()
+        if self._viewer is None:
+            self._scratch.clear_samples()
