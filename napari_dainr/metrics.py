@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_dainr.errors import InputError
 
-__all__ = ["score"]
+__all__ = ["fit_factor", "score"]
 
 _SSIM_WINDOW = 7
 _TINY = 1e-20
@@ -55,6 +55,12 @@ def _psnr_ssim(recon: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[
     return float(psnr), float(np.mean(ssim))
 
 
+def fit_factor(recon: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """a = ⟨recon, truth⟩ / ‖recon‖²: the factor that brings a magnitude series nearest to the truth; 0 for zeros."""
+    r, t = (np.asarray(values, dtype=np.float64) for values in (recon, truth))
+    return float((r * t).sum() / max((r * r).sum(), _TINY))
+
+
 def score(recon: ArrayLike, truth: ArrayLike, roi: tuple[int, int, int, int] | None = None) -> dict[str, float]:
     """Figures of merit of a series against the truth.
 
@@ -85,7 +91,7 @@ def score(recon: ArrayLike, truth: ArrayLike, roi: tuple[int, int, int, int] | N
     if peak == 0:
         raise InputError("truth: is zero everywhere; there is nothing to compare with.")
     psnr, ssim = _psnr_ssim(_unit_range(r), _unit_range(t))
-    fitted = r * ((r * t).sum() / max((r * r).sum(), _TINY))
+    fitted = r * fit_factor(r, t)
     psnr_fit, ssim_fit = _psnr_ssim(fitted / peak, t / peak)
     nrmse = float(np.sqrt(((fitted - t) ** 2).sum() / energy))
     return {"psnr": psnr, "ssim": ssim, "psnr_fit": psnr_fit, "ssim_fit": ssim_fit, "nrmse_fit": nrmse}

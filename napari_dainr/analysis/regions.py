@@ -187,7 +187,7 @@ class Region:
 
     def moved(self, dy_mm: float, dx_mm: float) -> Region:
         """The same region elsewhere."""
-        return replace(self, vertices=self.vertices + (dy_mm, dx_mm))
+        return replace(self, vertices=self.vertices + np.array([dy_mm, dx_mm]))
 
     def duplicate(self, name: str | None = None, shift_mm: tuple[float, float] = (0.0, 0.0)) -> Region:
         """Another region (new id, not locked) of the same shape, shifted."""

@@ -79,7 +79,7 @@ def path_points(vertices_mm: ArrayLike, step_mm: float) -> tuple[NDArray[np.floa
     steps = max(1, round(total / step_mm))
     if steps >= _MOST_POINTS:
         raise InputError(
-            f"section: {total:.0f} mm in steps of {step_mm:g} mm are more than {_MOST_POINTS} points; take larger steps."
+            f"section: {total:.0f} mm in steps of {step_mm:g} mm are over {_MOST_POINTS} points; take larger steps."
         )
     keep = np.concatenate([[True], lengths > 0])
     at = np.concatenate([[0.0], np.cumsum(lengths)])[keep]
@@ -104,7 +104,7 @@ class Section:
         self.points = np.asarray(points, np.float64).reshape(-1, 2)
         self.shape = shape
         last = np.asarray(shape) - 1
-        self.inside: NDArray[np.bool_] = ((self.points >= 0) & (self.points <= last)).all(axis=1)
+        self.inside: NDArray[np.bool_] = np.all((self.points >= 0) & (self.points <= last), axis=1)
         at = np.where(self.inside[:, None], self.points, 0.0)
         low = np.minimum(np.floor(at).astype(np.intp), np.maximum(last - 1, 0))
         part = at - low
