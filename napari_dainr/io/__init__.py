@@ -21,6 +21,7 @@ EXPORTS: dict[str, str] = {
     ".npy": "NumPy array, complex, as it is in memory",
     ".npz": "NumPy arrays: complex image, times, pixel size, interpolated frames",
     ".gif": "animation with caption, magnitude in 8 bits",
+    ".mp4": "H.264 film with caption, magnitude in 8 bits; needs the extra mp4",
     ".tif": "TIFF stack for ImageJ, magnitude in float32",
     ".tiff": "TIFF stack for ImageJ, magnitude in float32",
     ".nii": "NIfTI-1, magnitude in float32, with a .json beside it",
@@ -31,13 +32,14 @@ EXPORTS: dict[str, str] = {
 _WRITERS = {
     ".npy": ("numpy_file", "write_npy"),
     ".npz": ("numpy_file", "write_npz"),
-    ".gif": ("gif", "write_gif"),
+    ".gif": ("cine", "export_cine"),
+    ".mp4": ("cine", "export_cine"),
     ".tif": ("tiff", "write_tiff"),
     ".tiff": ("tiff", "write_tiff"),
     ".nii": ("nifti", "write_nifti"),
     ".nii.gz": ("nifti", "write_nifti"),
 }
-_OPTIONS: dict[str, tuple[str, ...]] = {".gif": ("fps",)}
+_CINES = (".gif", ".mp4")
 
 
 def read_kspace(path: str | Path, *, timeout_s: float | None = None) -> KSpace:
@@ -81,7 +83,8 @@ def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None
     path
         The file to write; what is there already stays as it is unless everything went well.
     options
-        ``fps`` (frames per second, 50 at most) for ``.gif``; by default it plays at true speed.
+        For ``.gif`` and ``.mp4``: fields of :class:`napari_dainr.io.cine_options.CineOptions`, e.g. ``fps``; by default
+        it plays at true speed.
 
     Raises
     ------
@@ -97,12 +100,13 @@ def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None
     suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
     if suffix not in _WRITERS or name == suffix:
         raise InputError(f"{path.name}: cannot tell the format to write; end the name in {', '.join(EXPORTS)}.")
-    allowed = _OPTIONS.get(suffix, ())
-    for option in options:
-        if option not in allowed:
-            homes = [known for known, names in _OPTIONS.items() if option in names]
-            advice = f"it belongs to {', '.join(homes)}" if homes else "there is no such option"
-            raise InputError(f"{path.name}: {option} cannot be set for {suffix}; {advice}, leave it out.")
+    if options and suffix not in _CINES:
+        from napari_dainr.io.cine_options import CineOptions
+
+        option = next(iter(options))
+        known = option in CineOptions.model_fields
+        advice = f"it belongs to {', '.join(_CINES)}" if known else "there is no such option"
+        raise InputError(f"{path.name}: {option} cannot be set for {suffix}; {advice}, leave it out.")
     if not series.image.size:
         raise InputError(f"{path.name}: the series has no frames or no pixels; there is nothing to write.")
     if not np.isfinite(series.image).all():
