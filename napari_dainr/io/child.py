@@ -27,23 +27,26 @@ __all__ = ["Extracted", "main", "memory_cap", "plain_file", "read_in_child"]
 Extracted = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 """Arrays by name, and JSON-able facts."""
 
-READERS = {"ismrmrd": "napari_dainr.io.ismrmrd_extract"}
+READERS = {
+    "checkpoint": "napari_dainr.io.checkpoint_extract",
+    "ismrmrd": "napari_dainr.io.ismrmrd_extract",
+}
 """Format → module whose ``extract(path)`` returns :data:`Extracted` or raises InputError."""
 
 _FACTS = "facts.json"
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from napari_dainr.io.child import main; main(sys.argv[1:])"
 
 
-def plain_file(path: Path) -> int:
+def plain_file(path: Path, wanted: str = "a k-space file") -> int:
     """Size in bytes of a file that may be read; raises InputError for anything that is not a plain, non-empty file."""
     path = Path(path)
     try:
         if path.is_dir():
-            raise InputError(f"{path.name}: is a folder; give a k-space file.")
+            raise InputError(f"{path.name}: is a folder; give {wanted}.")
         if not path.exists():
             raise InputError(f"{path.name}: there is no such file; check the name.")
         if not path.is_file():
-            raise InputError(f"{path.name}: is not a regular file; give a k-space file.")
+            raise InputError(f"{path.name}: is not a regular file; give {wanted}.")
         size = path.stat().st_size
         with path.open("rb"):
             pass
