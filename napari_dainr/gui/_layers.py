@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from napari_dainr.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
-__all__ = ["LayerData", "SeriesLayer", "display_limits", "layer_data", "layer_name"]
+__all__ = ["LayerData", "SeriesLayer", "display_limits", "layer_data", "layer_name", "run_folder_of"]
 
 AXIS_LABELS = ("t", "y", "x")
 UNITS = ("s", "mm", "mm")
@@ -43,14 +44,31 @@ def display_limits(magnitude: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _geometry(series: ImageSeries) -> dict[str, Any]:
-    dy, dx = series.pixel_mm
+    """Scale and translation; the pixel ``n // 2`` is in the middle of the field of view at every size.
+
+    So series that were drawn at different scale ratios lie on each other, also where a size is odd.
+    """
     start = float(series.times_s[0]) if series.n_frames else 0.0
-    return {"scale": (series.frame_step_s or 1.0, dy, dx), "translate": (start, 0.0, 0.0)}
+    odd = (n % 2 for n in series.image.shape[1:])
+    shift = (0.5 * size if half else 0.0 for size, half in zip(series.pixel_mm, odd, strict=True))
+    return {"scale": (series.frame_step_s or 1.0, *series.pixel_mm), "translate": (start, *shift)}
 
 
-def _metadata(series: ImageSeries, recipe: Recipe) -> dict[str, Any]:
+def run_folder_of(layer: Layer) -> Path | None:
+    """The run folder of the result that a layer shows; None for previews, first looks and layers of others.
+
+    A layer keeps magnitudes only. Whoever wants more of a result (its phase, its model) reads it from there, so nothing
+    is held in memory twice.
+    """
+    facts = layer.metadata.get("dainr")
+    run = facts.get("run_folder") if isinstance(facts, dict) else None
+    return Path(run) if run is not None and Path(run).is_dir() else None
+
+
+def _metadata(series: ImageSeries, recipe: Recipe, folder: Path | None = None) -> dict[str, Any]:
     return {
         "dainr": {
+            "run_folder": None if folder is None else str(folder),
             "recipe": recipe.model_dump(mode="json"),
             "method": series.method,
             "times_s": series.times_s.tolist(),
@@ -63,11 +81,15 @@ def _metadata(series: ImageSeries, recipe: Recipe) -> dict[str, Any]:
 
 
 def layer_data(
-    series: ImageSeries, recipe: Recipe, name: str, magnitude: NDArray[np.float32] | None = None
+    series: ImageSeries,
+    recipe: Recipe,
+    name: str,
+    magnitude: NDArray[np.float32] | None = None,
+    folder: Path | None = None,
 ) -> LayerData:
     """A series as napari layer data: (magnitude (frame, y, x), keywords, ``"image"``).
 
-    ``magnitude`` spares computing it again.
+    ``magnitude`` spares computing it again; ``folder`` is the run folder of a result.
     """
     if magnitude is None:
         magnitude = series.magnitude
@@ -77,7 +99,7 @@ def layer_data(
         "units": UNITS,
         "colormap": "gray",
         "contrast_limits": display_limits(magnitude),
-        "metadata": _metadata(series, recipe),
+        "metadata": _metadata(series, recipe, folder),
         **_geometry(series),
     }
     return magnitude, keywords, "image"
@@ -103,7 +125,7 @@ class SeriesLayer:
         name: str,
         *,
         new_run: bool = False,
-        final: bool = False,
+        folder: Path | None = None,
     ) -> Image:
         """Put a series into the layer; main thread only.
 
@@ -113,18 +135,18 @@ class SeriesLayer:
             ``series.magnitude``, computed off the main thread.
         new_run
             Rename the layer and choose its contrast afresh.
-        final
-            This is the result, not a preview.
+        folder
+            The run folder: this is the result, not a preview.
         """
-        layer = self.layer
+        layer, final = self.layer, folder is not None
         if layer is None or layer not in self._viewer.layers:
-            return self._add(series, magnitude, recipe, name)
+            return self._add(series, magnitude, recipe, name, folder)
         layer.data = magnitude
         for key, value in _geometry(series).items():
             if not np.allclose(getattr(layer, key), value, rtol=1e-9, atol=0):  # each makes napari draw once more
                 setattr(layer, key, value)
         if new_run or final:
-            layer.metadata = {**layer.metadata, **_metadata(series, recipe)}
+            layer.metadata = {**layer.metadata, **_metadata(series, recipe, folder)}
         if new_run:
             layer.name = layer_name(recipe, name)
         limits = display_limits(magnitude)
@@ -132,8 +154,10 @@ class SeriesLayer:
             self._set_limits(layer, limits)
         return layer
 
-    def _add(self, series: ImageSeries, magnitude: NDArray[np.float32], recipe: Recipe, name: str) -> Image:
-        keywords = layer_data(series, recipe, name, magnitude)[1]
+    def _add(
+        self, series: ImageSeries, magnitude: NDArray[np.float32], recipe: Recipe, name: str, folder: Path | None
+    ) -> Image:
+        keywords = layer_data(series, recipe, name, magnitude, folder)[1]
         old = self.layer
         if old is not None:  # the user deleted it in mid-run: same looks again
             keywords |= {"name": old.name, "contrast_limits": tuple(old.contrast_limits), "colormap": old.colormap}

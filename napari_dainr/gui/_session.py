@@ -19,7 +19,7 @@ from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
 from napari_dainr.gui._background import write_in_background
-from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data
+from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data, run_folder_of
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._saving import copy_run, write_recipe, write_series
 from napari_dainr.gui._scratch import ScratchFolders
@@ -112,13 +112,19 @@ class Session:
 
     def start(self) -> None:
         """Fit with the form's settings; data and recipe are frozen here."""
-        model = self.model
-        if not model.can(Action.START):
+        if not self.model.can(Action.START):
             return
         try:
-            recipe = model.recipe()
+            recipe = self.model.recipe()
         except DainrError as error:
             self.told.emit("error", str(error), "")
+            return
+        self.start_with(recipe, own_layer=self.model.form.keep_previous)
+
+    def start_with(self, recipe: Recipe, own_layer: bool = True) -> None:
+        """Fit the data that are loaded by a recipe, into a layer of its own or that of the run before."""
+        model = self.model
+        if not model.can(Action.START):
             return
         assert model.kspace is not None
         try:
@@ -128,7 +134,7 @@ class Session:
             self.told.emit("error", failed.message, failed.details)
             return
         model.apply(Action.START)
-        if self._layer is None or model.form.keep_previous:
+        if self._layer is None or own_layer:
             self._layer = self._new_layer()
         self._name, self._fresh, self._log = model.kspace.name, True, []
         settings = viewer_settings()
@@ -162,9 +168,9 @@ class Session:
             return
         self.told.emit("info", f"Recipe saved: {path.name}.", f"Run it with: napari-dainr recon --recipe {path} -o RUN")
 
-    def export(self, path: Path) -> None:
-        """Write the last series, format by suffix, beside the event loop."""
-        series = self.series
+    def export(self, path: Path, series: ImageSeries | None = None) -> None:
+        """Write the last series, or another one, format by suffix, beside the event loop."""
+        series = self.series if series is None else series
         if series is not None:
             self._write(lambda: write_series(series, path), "Series exported", path)
 
@@ -317,9 +323,9 @@ class Session:
         finished, picture = outcome.finished, outcome.picture
         self.series, self.recipe, self.folder = finished.series, finished.recipe, finished.folder
         self.model.has_result = True
-        self._scratch.drop_all_but(())
         try:
-            self._show(picture, finished.recipe, final=True)
+            self._show(picture, finished.recipe, finished.folder)
+            self._scratch.drop_all_but(self._runs_on_show())
         except Exception as error:  # the result is there to be saved, whatever became of its layer
             self._fail(_worker.as_failed(error, "showing the result"))
             return
@@ -338,11 +344,17 @@ class Session:
         assert self._viewer is not None
         return SeriesLayer(self._viewer)
 
-    def _show(self, picture: Picture, recipe: Recipe, final: bool = False) -> None:
+    def _show(self, picture: Picture, recipe: Recipe, folder: Path | None = None) -> None:
+        """Show a preview, or the result with its run folder."""
         if self._layer is None or self._viewer is None:
             return
-        self._layer.show(picture.series, picture.magnitude, recipe, self._name, new_run=self._fresh, final=final)
+        self._layer.show(picture.series, picture.magnitude, recipe, self._name, new_run=self._fresh, folder=folder)
         self._fresh = False
+
+    def _runs_on_show(self) -> list[Path]:
+        """Run folders of the layers that are there: more can be asked of these results."""
+        layers = () if self._viewer is None else self._viewer.layers
+        return [folder for layer in layers if (folder := run_folder_of(layer)) is not None]
 
     def _show_quick_look(self, picture: Picture, recipe: Recipe) -> None:
         if self._take is not None:

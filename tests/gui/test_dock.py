@@ -28,7 +28,7 @@ def test_loading_shows_a_first_look_with_units(dock: Any, viewer: Any, engine: A
     assert tuple(str(u) for u in layer.units) == ("second", "millimeter", "millimeter")
     assert layer.axis_labels == ("t", "y", "x")
     np.testing.assert_allclose(layer.scale, (0.08, 10, 10))
-    np.testing.assert_allclose(layer.translate, (0.04, 0, 0))
+    np.testing.assert_allclose(layer.translate, (0.04, 5, 0))  # 33 rows of 10 mm: pixel 16 is in the middle
     assert layer.metadata["dainr"]["recipe"]["method"] == "nufft"
     assert "Not for diagnostic use" in layer.metadata["dainr"]["notice"]
     assert dock.data.summary.text().startswith("40 spokes · 66 samples · 3 coils · 0.4 s")
