@@ -20,7 +20,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.errors import InputError
 
-__all__ = ["KINDS", "OUTLINES", "ROLES", "Region", "RegionSet", "Role"]
+__all__ = ["KINDS", "OUTLINES", "ROLES", "Region", "RegionSet", "Role", "box_corners", "ellipse_corners", "read_region"]
 
 OUTLINES = ("ellipse", "rectangle", "polygon", "freehand", "voxel")
 """Shapes that can be drawn."""
@@ -312,7 +312,7 @@ class RegionSet:
             raise InputError(f"{source}: schema_version is {found}, but {SCHEMA} is read; update the program.")
         try:
             geometry = None if facts.get("geometry") is None else Geometry.from_facts(facts["geometry"])
-            return cls(tuple(_region(entry) for entry in facts["regions"]), geometry)
+            return cls(tuple(read_region(entry) for entry in facts["regions"]), geometry)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -320,7 +320,8 @@ class RegionSet:
             raise InputError(f"{source}: a field is missing or of the wrong kind ({reason}); save it again.") from None
 
 
-def _region(facts: dict[str, Any]) -> Region:
+def read_region(facts: dict[str, Any]) -> Region:
+    """What :meth:`Region.to_facts` gave; raises InputError, KeyError, TypeError or ValueError if it is not that."""
     optional = {key: facts[key] for key in ("id", "outline", "fraction") if facts.get(key) is not None}
     if "fraction" in optional and not isfinite(float(optional["fraction"])):
         raise InputError(f"{facts.get('name', 'region')}: its fraction is not finite; give one from 0 to 1.")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError
 from napari_dainr.io.atomic import atomic_write, write_text
 
-__all__ = ["sidecar", "write_nifti"]
+__all__ = ["keep_foreign", "series_affine", "sidecar", "write_nifti"]
 
 _MARK = "napari-dainr"
 
@@ -45,7 +46,7 @@ def _facts(series: ImageSeries) -> dict[str, Any]:
     }
 
 
-def _keep_foreign(beside: Path) -> None:
+def keep_foreign(beside: Path) -> None:
     """Raise ExportError if a file stands in the place of the sidecar that is not one of ours."""
     if not beside.exists():
         return
@@ -57,6 +58,13 @@ def _keep_foreign(beside: Path) -> None:
         raise ExportError(
             f"{beside.name}: would be replaced by the facts of the NIfTI file; choose another name or move it."
         )
+
+
+def series_affine(shape: tuple[int, int], pixel_mm: tuple[float, float]) -> NDArray[np.float64]:
+    """(4, 4) affine of a series or mask of (y, x) pixels: signs −x, −y, and pixel ``n // 2`` at 0 mm."""
+    affine = np.diag([-pixel_mm[1], -pixel_mm[0], 1.0, 1.0])
+    affine[:2, 3] = pixel_mm[1] * (shape[1] // 2), pixel_mm[0] * (shape[0] // 2)
+    return affine
 
 
 def write_nifti(series: ImageSeries, path: Path) -> None:
@@ -73,12 +81,11 @@ def write_nifti(series: ImageSeries, path: Path) -> None:
     import nibabel
 
     beside = sidecar(path)
-    _keep_foreign(beside)
+    keep_foreign(beside)
     # NIfTI stores the first axis fastest: (frame, y, x) becomes (x, y, 1, frame).
     volume = np.asfortranarray(series.magnitude.astype(np.float32).transpose(2, 1, 0)[:, :, None, :])
     pixel_y, pixel_x = (float(size) for size in series.pixel_mm)
-    affine = np.diag([-pixel_x, -pixel_y, 1.0, 1.0])
-    affine[:2, 3] = pixel_x * (volume.shape[0] // 2), pixel_y * (volume.shape[1] // 2)
+    affine = series_affine((volume.shape[1], volume.shape[0]), (pixel_y, pixel_x))
     zooms = (pixel_x, pixel_y, 1.0, series.frame_step_s)
     image = nibabel.Nifti1Image(volume, affine)
     image.header.set_xyzt_units("mm", "sec")
