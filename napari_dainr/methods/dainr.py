@@ -4,7 +4,8 @@ Objective, Eq. 9, over the weights θ of the deformation and the canonical netwo
 
     min_θ  Σ_c ‖F_u S_c d_θ(t) − m_c(t)‖₁ ,   one frame t per step
 
-Where GRASP is the image feature, the first steps of the fit are GRASP iterations; then the networks are trained.
+Where GRASP is the image feature, the first steps of the fit are GRASP iterations; where a pretrained extractor looks at
+the feature image, the next ones extract; then the networks are trained.
 Every difference from the paper is a setting (see preset ``paper``) and is listed in docs/explanation/methods.md.
 """
 
@@ -25,9 +26,10 @@ from napari_dainr.inr.hashgrid import HashGridSpec
 from napari_dainr.inr.parallel import get_threads
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import DainrConfig, GraspConfig
+from napari_dainr.methods.extractor_features import Extraction, draw_extracted
 from napari_dainr.methods.features import draw_features, nufft_features, view_shared_features
 from napari_dainr.methods.grasp import GraspMethod, GraspState
-from napari_dainr.ops.resample import scaled_matrix
+from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
 
 __all__ = ["DainrMethod", "DainrState"]
 
@@ -37,7 +39,8 @@ class DainrState:
     """All that changes during a fit.
 
     ``fields`` are the members, each a :class:`DynamicField`; their images are averaged.
-    ``grasp`` is there while the GRASP feature is being made; ``features`` is (frame, y, x) complex or None.
+    ``grasp`` is there while the GRASP feature is being made, ``images`` (frame, y, x) while an extractor looks at them,
+    ``n_extracted`` of them so far. ``features`` is (frame, y, x) complex, (frame, y, x, f) extracted, or None.
     """
 
     step: int
@@ -48,6 +51,8 @@ class DainrState:
     average: WeightAverage | None
     grasp: GraspState | None
     features: Tensor | None
+    images: Tensor | None = None
+    n_extracted: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -63,18 +68,25 @@ class DainrMethod:
         self.config = config
         self.seed = seed
         self._grasp = GraspMethod(GraspConfig(n_steps=config.feature_steps), seed)
+        self._extraction = Extraction(config)
         self._pool: ThreadPoolExecutor | None = None
 
     @property
-    def _feature_steps(self) -> int:
+    def _grasp_steps(self) -> int:
         return self.config.feature_steps if self.config.feature == "grasp" else 0
+
+    @property
+    def _feature_steps(self) -> int:
+        return self._grasp_steps + self._extraction.n_steps
 
     @property
     def n_steps(self) -> int:
         return self._feature_steps + self.config.n_steps
 
     def stage(self, state: DainrState) -> str:
-        return "GRASP feature" if state.grasp is not None else "DA-INR"
+        if state.grasp is not None:
+            return "GRASP feature"
+        return self._extraction.title if state.images is not None else "DA-INR"
 
     def done(self, state: DainrState) -> bool:
         return state.step >= self.n_steps
@@ -88,7 +100,10 @@ class DainrMethod:
             features = nufft_features(problem)
         elif config.feature == "view-shared":
             features = view_shared_features(problem, config.view_share)
-        return self._fresh(problem.n_frames, problem.matrix, problem.device, grasp, features)
+        images = None
+        if self._extraction.wanted and features is not None:
+            images, features = features, self._extraction.begin(features)
+        return self._fresh(problem.n_frames, problem.matrix, problem.device, grasp, features, images)
 
     def _fresh(
         self,
@@ -97,10 +112,15 @@ class DainrMethod:
         device: torch.device,
         grasp: GraspState | None,
         features: Tensor | None,
+        images: Tensor | None,
     ) -> DainrState:
-        fields = nn.ModuleList(self._field(matrix, member) for member in range(self.config.members)).to(device)
+        n_features = 0 if self.config.feature == "none" else 2
+        if self._extraction.wanted:
+            n_features = self._extraction.n_features(device) if features is None else features.shape[-1]
+        members = range(self.config.members)
+        fields = nn.ModuleList(self._field(matrix, member, n_features) for member in members).to(device)
         average = WeightAverage(fields.parameters(), self.config.ema) if self.config.ema > 0 else None
-        return DainrState(0, n_frames, matrix, fields, self._optimiser(fields), average, grasp, features)
+        return DainrState(0, n_frames, matrix, fields, self._optimiser(fields), average, grasp, features, images)
 
     def _hash_spec(self, matrix: tuple[int, int], dims: int) -> HashGridSpec:
         config = self.config
@@ -122,7 +142,7 @@ class DainrMethod:
             dims=dims,
         )
 
-    def _field(self, matrix: tuple[int, int], member: int) -> DynamicField:
+    def _field(self, matrix: tuple[int, int], member: int, n_features: int) -> DynamicField:
         config = self.config
         generator = torch.Generator().manual_seed(self.seed * 7919 + member)
         deformation = DeformationField(
@@ -138,7 +158,7 @@ class DainrMethod:
             config.width,
             config.depth,
             generator,
-            n_features=0 if config.feature == "none" else 2,
+            n_features=n_features,
             hash_spec=self._hash_spec(matrix, 2) if config.canonical_encoding == "hash" else None,
             octaves=config.space_frequencies,
         )
@@ -171,8 +191,13 @@ class DainrMethod:
             state.step += 1
             if self._grasp.done(state.grasp):
                 state.features, state.grasp = state.grasp.x, None
-                state.step = self._feature_steps
+                state.step = self._grasp_steps
+                if self._extraction.wanted:
+                    state.images, state.features = state.features, self._extraction.begin(state.features)
             return losses
+        if state.images is not None:
+            self._extract_some(state)
+            return {}
 
         own_step = state.step - self._feature_steps
         for group, base in zip(state.optimiser.param_groups, self._base_rates(state.optimiser), strict=True):
@@ -194,6 +219,14 @@ class DainrMethod:
         state.step += 1
         return {"data": torch.stack(losses_of_members).mean()}
 
+    def _extract_some(self, state: DainrState) -> None:
+        assert state.images is not None and state.features is not None
+        left = self._feature_steps - state.step
+        state.n_extracted = self._extraction.go_on(state.images, state.features, state.n_extracted, left)
+        state.step += 1
+        if state.n_extracted == state.n_frames:
+            state.images, state.step = None, self._feature_steps
+
     def _side_by_side(self, work: Callable[[int], Tensor], n: int, device: torch.device) -> list[Tensor]:
         """Call ``work`` for n members, on the CPU one thread each: members share no weights, so no gradient races.
 
@@ -214,15 +247,16 @@ class DainrMethod:
     def _draw(self, state: DainrState, field: nn.Module, frame: Tensor, matrix: tuple[int, int]) -> Tensor:
         features = None
         if state.features is not None:
-            features = draw_features(
-                state.features, frame, matrix, self.config.feature_upsampling, self.config.feature_gain
-            )
+            draw = draw_extracted if self._extraction.wanted else draw_features
+            features = draw(state.features, frame, matrix, self.config.feature_upsampling, self.config.feature_gain)
         drawn: Tensor = field(frame_coordinate(frame, state.n_frames), features, matrix)
         return drawn
 
     def image(self, state: DainrState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         if state.grasp is not None:
             return self._grasp.image(state.grasp, frames, scale)
+        if state.images is not None:
+            return fourier_resize(at_frames(state.images, frames), scaled_matrix(state.matrix, scale))
         if frames is None:
             frames = torch.arange(state.n_frames, dtype=torch.float32)
         return self._drawn(state, frames, scaled_matrix(state.matrix, scale), self.config.members)
@@ -231,6 +265,8 @@ class DainrMethod:
         """The measured frames by the first member alone: drawing all of them takes time from the fit."""
         if state.grasp is not None:
             return self._grasp.preview(state.grasp)
+        if state.images is not None:
+            return state.images
         return self._drawn(state, torch.arange(state.n_frames, dtype=torch.float32), state.matrix, 1)
 
     @torch.no_grad()
@@ -280,15 +316,19 @@ class DainrMethod:
                 tensors[f"grasp.{name}"] = value
         if state.features is not None:
             tensors["features"] = state.features
+        if state.images is not None:
+            tensors["images"] = state.images
+            tensors["n_extracted"] = torch.tensor(state.n_extracted)
         return tensors
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> DainrState:
         part = _under(tensors, "grasp.")
         grasp = self._grasp.unpack(part, device) if part else None
-        features = tensors["features"].to(device) if "features" in tensors else None
+        features, images = (tensors[name].to(device) if name in tensors else None for name in ("features", "images"))
         height, width = (int(n) for n in tensors["matrix"])
-        state = self._fresh(int(tensors["n_frames"]), (height, width), device, grasp, features)
+        state = self._fresh(int(tensors["n_frames"]), (height, width), device, grasp, features, images)
         state.step = int(tensors["step"])
+        state.n_extracted = int(tensors.get("n_extracted", torch.tensor(0)))
         state.fields.load_state_dict(_under(tensors, "fields."))
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in _under(tensors, "optimiser.").items():

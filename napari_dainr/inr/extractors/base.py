@@ -37,6 +37,8 @@ class FeatureExtractor(nn.Module):
         Image channels c: 3 (trained on RGB) or 1 (trained on grey images).
     input_range
         What white is: images from 0 to 1 are multiplied by it.
+    working_floats
+        Numbers per pixel that the computation holds at most at one time, about: for deciding how many images fit.
     file, sha256
         Name and hash of the file the weights come from; empty before weights are loaded.
     """
@@ -47,6 +49,7 @@ class FeatureExtractor(nn.Module):
     n_features: int
     n_channels: int = 3
     input_range: float
+    working_floats: int
     file: str = ""
     sha256: str = ""
 

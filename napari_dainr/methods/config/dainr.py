@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from napari_dainr.methods.config.base import MethodConfig
 
 __all__ = ["DainrConfig"]
 
 Feature = Literal["none", "nufft", "view-shared", "grasp"]
+Extractor = Literal["none", "edsr", "mdsr", "rdn", "swinir"]
 Encoding = Literal["freq", "hash"]
 
 
@@ -49,6 +50,27 @@ class DainrConfig(MethodConfig):
         "fourier",
         title="feature upsampling",
         description="How features are brought to scale ratio r; the paper: bilinear.",
+    )
+    extractor: Extractor = Field(
+        "none",
+        description="Pretrained network that turns the feature image into features, Table V; the paper: mdsr. Its "
+        "weights are not part of this package, so preset paper has none: give them in extractor_weights.",
+    )
+    extractor_weights: str = Field(
+        "",
+        title="extractor weights",
+        description="Its published weights: a .pt, .pth or .safetensors file, or `download` to fetch them once.",
+    )
+    extractor_sha256: str = Field(
+        "",
+        pattern="^[0-9a-fA-F]{0,64}$",
+        title="weights SHA-256",
+        description="What the file's SHA-256 must be, or begin with; empty: any.",
+    )
+    extractor_input: Literal["magnitude", "complex"] = Field(
+        "magnitude",
+        title="extractor input",
+        description="What the extractor sees: the magnitude, or real part, imaginary part and magnitude.",
     )
     view_share: int = Field(
         2,
@@ -124,13 +146,13 @@ class DainrConfig(MethodConfig):
         description="Exponential averaging of the weights, bias corrected (0: off).",
     )
 
-    @model_validator(mode="after")
-    def _levels_fit(self) -> DainrConfig:
+    @field_validator("growth")
+    @classmethod
+    def _levels_fit(cls, growth: float, info: ValidationInfo) -> float:
         """Hash grids have at most 2^24 cells across (32-bit entries); growth near 1 would need hundreds of levels."""
-        if self.levels is not None and self.n_min * self.growth ** (self.levels - 1) > 2**24:
-            raise ValueError(
-                f"levels is {self.levels}, but with n_min and growth as given the finest has over 2^24 cells"
-            )
-        if self.levels is None and self.growth < 1.2:
-            raise ValueError("growth is below 1.2; give levels too, as so slow a growth needs very many")
-        return self
+        levels, n_min = info.data.get("levels"), info.data.get("n_min", 2)
+        if levels is not None and n_min * growth ** (levels - 1) > 2**24:
+            raise ValueError(f"with levels {levels} and n_min {n_min} the finest level has over 2^24 cells")
+        if levels is None and growth < 1.2:
+            raise ValueError("is below 1.2; give levels too, as so slow a growth needs very many")
+        return growth

@@ -1,0 +1,156 @@
+"""Features of a pretrained extractor for the canonical network (Sec. III-A3, Table V): f′ in Eq. 6.
+
+The extractor looks at one image per frame, f = E(image), and is applied frame by frame before the fit begins; c′ maps
+per frame are then kept. Not in the paper, and decided here: the complex image is shown as its magnitude (or as real
+part, imaginary part and magnitude), the maps are centred and brought to unit size, and kept in half precision.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from napari_dainr.inr.coordinates import interpolation_matrix, pixel_coordinates
+from napari_dainr.inr.extractors import ARCHITECTURES, FeatureExtractor, fetch_weights, load_extractor
+from napari_dainr.inr.parallel import get_threads, run_parts
+from napari_dainr.methods.config import DainrConfig
+from napari_dainr.ops.resample import fourier_resize
+
+__all__ = ["Extraction", "as_channels", "draw_extracted"]
+
+STEPS = 16
+"""Steps that extraction is divided into, so that it can be stopped, saved and watched."""
+_WORKING_BYTES = 2 << 30
+"""What frames that are extracted side by side may take together."""
+_MAPS_AT_ONCE = 16
+
+
+def as_channels(images: Tensor, n_channels: int, shown: str) -> Tensor:
+    """What a network for photographs is shown of complex images: (n, y, x) → (n, c, y, x), 0 black, 1 white.
+
+    ``shown`` is ``magnitude``, in all channels, or ``complex``: (Re + 1) / 2, (Im + 1) / 2 and the magnitude. Images
+    are scaled so that the 99.9th percentile of their magnitude is 1 (:class:`Problem`); brighter is not cut off.
+    """
+    magnitude = images.abs()
+    if shown == "magnitude" or n_channels != 3:
+        return magnitude[:, None].expand(-1, n_channels, -1, -1)
+    return torch.stack([(images.real + 1) / 2, (images.imag + 1) / 2, magnitude], dim=1)
+
+
+class Extraction:
+    """The extractor of a recipe's settings, applied to a series in steps."""
+
+    def __init__(self, config: DainrConfig) -> None:
+        self._config = config
+        self._extractor: FeatureExtractor | None = None
+        self._unit_of: Tensor | None = None
+
+    @property
+    def wanted(self) -> bool:
+        return self._config.extractor != "none"
+
+    @property
+    def n_steps(self) -> int:
+        return STEPS if self.wanted else 0
+
+    @property
+    def title(self) -> str:
+        """What the stage is called in a progress bar."""
+        return f"{ARCHITECTURES[self._config.extractor].title} features" if self.wanted else ""
+
+    def extractor(self, device: torch.device) -> FeatureExtractor:
+        """The frozen network, loaded at first use.
+
+        Raises
+        ------
+        InputError
+            If its file is missing or is not what it should be.
+        """
+        if self._extractor is None:
+            config = self._config
+            path: Path | None = Path(config.extractor_weights).expanduser() if config.extractor_weights else None
+            if config.extractor_weights == "download":
+                path = fetch_weights(config.extractor)
+            self._extractor = load_extractor(config.extractor, path, config.extractor_sha256)
+        return self._extractor.to(device)
+
+    def n_features(self, device: torch.device) -> int:
+        return self.extractor(device).n_features
+
+    def begin(self, images: Tensor) -> Tensor:
+        """Room for the maps of all frames, (frame, y, x, f) float16."""
+        return torch.zeros(*images.shape, self.n_features(images.device), dtype=torch.float16, device=images.device)
+
+    @torch.no_grad()
+    def go_on(self, images: Tensor, features: Tensor, done: int, steps_left: int) -> int:
+        """Extract some more frames into ``features``; returns how many are done, after the last step all.
+
+        Every frame is computed alone and by one thread, so the bits depend neither on the number of threads nor on
+        where a run was stopped.
+        """
+        extractor = self.extractor(images.device)
+        centre, size = self._unit(extractor, images)
+        bytes_per_frame = 4 * extractor.working_floats * images.shape[-2] * images.shape[-1]
+        on_cpu = images.device.type == "cpu"
+        at_once = max(1, min(get_threads(), _WORKING_BYTES // bytes_per_frame)) if on_cpu else 1
+        end = min(len(images), done + max(at_once, -(-(len(images) - done) // max(steps_left, 1))))
+
+        def extract(part: int) -> None:
+            with torch.no_grad():  # the mode is a thread's own
+                for frame in range(done + part, end, at_once):
+                    maps = self._raw(extractor, images[frame : frame + 1])
+                    features[frame] = ((maps - centre) / size).permute(1, 2, 0).to(torch.float16)
+
+        run_parts(extract, at_once)
+        return end
+
+    def _raw(self, extractor: FeatureExtractor, image: Tensor) -> Tensor:
+        """(1, y, x) complex → (f, y, x)."""
+        maps: Tensor = extractor(as_channels(image, extractor.n_channels, self._config.extractor_input))[0]
+        return maps
+
+    def _unit(self, extractor: FeatureExtractor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of every map, (f, 1, 1), and the one size of all maps, from the frame in the middle of the series.
+
+        One size for all, so that maps of little content stay small.
+        """
+        if self._unit_of is not images:
+            maps = self._raw(extractor, images[len(images) // 2][None])
+            centre = maps.mean(dim=(1, 2), keepdim=True)
+            size = (maps - centre).square().mean().sqrt()
+            self._unit_kept, self._unit_of = (centre, size.clamp(min=torch.finfo(torch.float32).tiny)), images
+        return self._unit_kept
+
+
+def draw_extracted(features: Tensor, frame: Tensor, matrix: tuple[int, int], upsampling: str, gain: float) -> Tensor:
+    """Maps of one (fractional) frame at a matrix: (frame, y, x, f) → (y, x, f) float32, times ``gain``.
+
+    Between frames the maps of the two neighbours are mixed linearly; at other sizes they are drawn by ``bilinear`` (the
+    paper) or ``fourier`` interpolation with the centre pixel kept in place.
+    """
+    position = float(frame.clamp(0, len(features) - 1))
+    low = int(position)
+    maps = features[low].to(torch.float32)
+    if position > low:
+        maps = maps * (1 - (position - low)) + features[low + 1].to(torch.float32) * (position - low)
+    old = (maps.shape[0], maps.shape[1])
+    if old != matrix:
+        groups = [
+            _resized(maps[..., f : f + _MAPS_AT_ONCE].permute(2, 0, 1), matrix, upsampling)
+            for f in range(0, maps.shape[-1], _MAPS_AT_ONCE)
+        ]
+        maps = torch.cat(groups).permute(1, 2, 0)
+    return maps * gain
+
+
+def _resized(maps: Tensor, matrix: tuple[int, int], upsampling: str) -> Tensor:
+    """(f, y, x) at another matrix."""
+    if upsampling == "fourier":
+        return fourier_resize(maps, matrix).real
+    rows, columns = (
+        interpolation_matrix(pixel_coordinates(n, maps.device), pixel_coordinates(m, maps.device))
+        for n, m in zip(maps.shape[1:], matrix, strict=True)
+    )
+    return rows @ maps @ columns.T
