@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.analysis.geometry import Geometry
-from napari_dainr.analysis.masks import Mask, region_mask, remark
+from napari_dainr.analysis.masks import Mask, quiet_frames, region_mask, remark
 from napari_dainr.analysis.regions import Region
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
@@ -33,8 +33,6 @@ MODES: dict[str, str] = {
     "normalised": "Signal / baseline",
 }
 """What the axis of a plot shows → its label. OSIPI: S (Q.MS1.001), AE (Q.MS1.003), RE (Q.MS1.004)."""
-
-_LEFT_BASELINE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,9 +194,7 @@ def suggest_baseline(curves: Sequence[Curve]) -> tuple[float, float]:
     for curve in curves:
         if not curve.times_s.size:
             continue
-        away = np.abs(curve.mean - curve.mean[0]) > _LEFT_BASELINE * np.ptp(curve.mean)
-        last = max(int(np.argmax(away)) - 1, 0) if away.any() else len(away) - 1
-        end = float(curve.times_s[last])
+        end = float(curve.times_s[quiet_frames(curve.mean) - 1])
         window = (float(curve.times_s[0]), end if window is None else min(end, window[1]))
     return (0.0, 0.0) if window is None else window
 

@@ -46,24 +46,16 @@ class Geometry:
             raise InputError(f"geometry: the origin {self.origin_mm} mm (y, x) must be finite; check the layer.")
 
     @classmethod
-    def of(cls, series: ImageSeries, reference: Geometry | None = None) -> Geometry:
-        """Geometry of a series.
+    def of(cls, series: ImageSeries) -> Geometry:
+        """Geometry of a series, as the viewer's layers have it.
 
-        By itself, pixel (0, 0) is at 0 mm, as in the layers of the viewer. With a ``reference`` the centre pixels
-        ``n // 2`` of both images coincide, which is how a series drawn at another scale lies over the first
-        (``docs/explanation/conventions.md``).
+        The centre pixel ``n // 2`` lies in the middle of the field of view, so series drawn at different scale ratios
+        lie on each other (``docs/explanation/conventions.md``); the centre of pixel 0 is then at 0 mm, and half a pixel
+        further where the number of pixels is odd.
         """
-        shape = (int(series.image.shape[1]), int(series.image.shape[2]))
-        pixel = (float(series.pixel_mm[0]), float(series.pixel_mm[1]))
-        if reference is None:
-            return cls(shape, pixel)
-        y, x = (
-            reference.origin_mm[axis]
-            + (reference.shape[axis] // 2) * reference.pixel_mm[axis]
-            - (shape[axis] // 2) * pixel[axis]
-            for axis in (0, 1)
-        )
-        return cls(shape, pixel, (y, x))
+        ny, nx = (int(n) for n in series.image.shape[1:])
+        dy, dx = (float(size) for size in series.pixel_mm)
+        return cls((ny, nx), (dy, dx), (0.5 * dy * (ny % 2), 0.5 * dx * (nx % 2)))
 
     @property
     def fov_mm(self) -> tuple[float, float]:

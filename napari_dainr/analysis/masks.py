@@ -21,11 +21,12 @@ from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.regions import Region
 from napari_dainr.errors import InputError
 
-__all__ = ["FEW_PIXELS", "Mask", "peak_enhancement", "region_mask", "remark"]
+__all__ = ["FEW_PIXELS", "Mask", "peak_enhancement", "quiet_frames", "region_mask", "remark"]
 
 FEW_PIXELS = 5
 """A region with fewer pixels gets a warning."""
 
+_LEFT_BASELINE = 0.1
 _GRID = 1 << 16
 _FARTHEST = 1 << 14
 """Vertices may lie at most so many pixels away from pixel 0: products of differences then fit 64 bits."""
@@ -100,7 +101,8 @@ def region_mask(
     image_magnitude : (frame, y, x)
         For a ``threshold`` only: the series by whose peak enhancement pixels are ranked.
     baseline
-        For a ``threshold`` only: the frames before enhancement; the first by default.
+        For a ``threshold`` only: the frames before enhancement; by default those before the mean inside the outline
+        rises, see :func:`quiet_frames`.
 
     Returns
     -------
@@ -143,12 +145,20 @@ def remark(mask: Mask, name: str) -> str | None:
     return None
 
 
+def quiet_frames(signal: NDArray[np.float64]) -> int:
+    """How many frames pass before a (frame,) signal leaves its first value by more than a tenth of its range."""
+    away = np.abs(signal - signal[0]) > _LEFT_BASELINE * np.ptp(signal)
+    return max(int(np.argmax(away)), 1) if away.any() else len(signal)
+
+
 def peak_enhancement(
     image_magnitude: NDArray[np.floating], mask: Mask, baseline: slice | None = None
 ) -> NDArray[np.float64]:
     """(n,) largest signal over time less the mean of the baseline frames, of every pixel of a mask, a.u."""
     values = np.take(image_magnitude.reshape(len(image_magnitude), -1), mask.indices, axis=1)
-    before = values[slice(0, 1) if baseline is None else baseline]
+    if baseline is None:
+        baseline = slice(0, quiet_frames(values.mean(axis=1, dtype=np.float64)))
+    before = values[baseline]
     if not len(before):
         raise InputError("threshold: the baseline window holds no frame; make it longer.")
     return np.asarray(values.max(axis=0) - before.mean(axis=0, dtype=np.float64))

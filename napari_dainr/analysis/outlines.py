@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr.analysis.masks import Mask
+from napari_dainr.analysis.geometry import Geometry
+from napari_dainr.analysis.masks import Mask, region_mask
 from napari_dainr.analysis.regions import Region
 
-__all__ = ["joined", "mask_outline", "mask_rings", "region_outline"]
+__all__ = ["frozen", "joined", "mask_outline", "mask_rings", "region_outline"]
 
 Points = NDArray[np.float64]
 
@@ -96,3 +97,19 @@ def mask_outline(mask: Mask) -> Points | None:
     """One polygon, (y, x) in pixels, that holds exactly the pixels of a mask; None for an empty mask."""
     rings = mask_rings(mask)
     return joined(rings) if rings else None
+
+
+def frozen(
+    region: Region, geometry: Geometry, image_magnitude: NDArray[np.floating], baseline: slice | None = None
+) -> Region:
+    """A threshold region as a polygon around the pixels that it chooses in one series; any other region unchanged.
+
+    So that several reconstructions are looked at in the same pixels. See
+    :func:`napari_dainr.analysis.masks.region_mask` for the parameters; a threshold without pixels stays as it is.
+    """
+    if region.kind != "threshold":
+        return region
+    outline = mask_outline(region_mask(region, geometry, image_magnitude, baseline))
+    if outline is None:
+        return region
+    return region.changed(kind="polygon", outline="", fraction=None, vertices=geometry.to_mm(outline))

@@ -10,12 +10,26 @@ import sys
 from collections.abc import Callable, Sequence
 
 from napari_dainr import RESEARCH_USE, __version__
-from napari_dainr.cli import bench, deformation, demo, export, info, metrics, open_viewer, recon, render, simulate
+from napari_dainr.cli import (
+    bench,
+    compare,
+    curves,
+    deformation,
+    demo,
+    export,
+    info,
+    metrics,
+    open_viewer,
+    recon,
+    render,
+    simulate,
+    xt,
+)
 from napari_dainr.errors import DainrError
 
 __all__ = ["build_parser", "main"]
 
-COMMANDS = (info, recon, render, deformation, export, metrics, simulate, demo, bench, open_viewer)
+COMMANDS = (info, recon, render, deformation, export, metrics, compare, curves, xt, simulate, demo, bench, open_viewer)
 """In the order of the help text."""
 
 

@@ -14,7 +14,7 @@ from napari_dainr.io.atomic import atomic_write
 from napari_dainr.io.caption import above_and_below, enlargement, grey, white_level
 from napari_dainr.io.gif import frame_delays_ms, save_animation, step_of
 
-__all__ = ["side_by_side_gif", "xt_figure"]
+__all__ = ["frame_edges", "side_by_side_gif", "xt_figure"]
 
 _DPI = 150
 
@@ -79,7 +79,7 @@ def _liveliest_row(magnitude: NDArray[np.floating]) -> int:
     return int(variance.argmax()) if variance.max() > 0 else magnitude.shape[1] // 2
 
 
-def _edges(times_s: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
+def frame_edges(times_s: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
     """Borders of frames: half-way between their centres."""
     middle = (times_s[1:] + times_s[:-1]) / 2
     return np.concatenate([[times_s[0] - step_s / 2], middle, [times_s[-1] + step_s / 2]])
@@ -139,7 +139,7 @@ def xt_figure(series: list[tuple[str, ImageSeries]], truth: NDArray[np.floating]
     for axis, (title, magnitude, one) in zip(axes, strips, strict=True):
         x_mm = (np.arange(size[1] + 1) - 0.5 - size[1] // 2) * one.pixel_mm[1]
         line = magnitude[:, row, :].T / white_level(magnitude)
-        mesh = axis.pcolormesh(_edges(one.times_s, one.frame_step_s), x_mm, line, cmap="gray", vmin=0, vmax=1)
+        mesh = axis.pcolormesh(frame_edges(one.times_s, one.frame_step_s), x_mm, line, cmap="gray", vmin=0, vmax=1)
         axis.set_title(title, fontsize=10, loc="left")
         axis.set_ylabel("x (mm)", fontsize=9)
         axis.tick_params(labelsize=8)

@@ -1,0 +1,127 @@
+"""Signal over time in regions, and the quantities read off it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.cli.commands import Commands
+from napari_dainr.cli.runs import load_runs
+from napari_dainr.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_dainr.analysis.curves import Curve
+    from napari_dainr.analysis.regions import Region, RegionSet
+    from napari_dainr.data import ImageSeries
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """The command and its flags."""
+    curves = commands.add_parser("curves", help="write signal over time in regions, and quantities read off it")
+    curves.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders; pixels are those of the first")
+    curves.add_argument(
+        "--rois", type=Path, required=True, metavar="R", help="regions: .json, ImageJ .roi or .zip, label mask .nii.gz"
+    )
+    curves.add_argument("-o", "--output", type=Path, required=True, metavar="C.csv", help="curves: .csv or .tsv")
+    curves.add_argument("--quantities", type=Path, metavar="Q.csv", help="table of quantities: .csv or .tsv")
+    curves.add_argument(
+        "--baseline", type=float, nargs=2, metavar=("A", "B"),
+        help="window before the bolus, seconds (default: until the first curve rises)",
+    )  # fmt: skip
+    curves.add_argument(
+        "--onset", choices=("intersection", "threshold"), default="intersection", help="how the bolus arrival is found"
+    )
+    curves.add_argument("--auc", type=float, default=60.0, metavar="S", help="length of the area under curve, seconds")
+    curves.add_argument("--statistic", choices=("mean", "median"), default="mean", help="curve that is evaluated")
+    curves.add_argument("--measured-only", action="store_true", help="leave interpolated frames out")
+    curves.set_defaults(command=_curves)
+
+
+def _curves(args: argparse.Namespace) -> int:
+    from napari_dainr.analysis.curves import baseline_frames, baseline_of, suggest_baseline
+    from napari_dainr.analysis.geometry import Geometry
+    from napari_dainr.analysis.quantities import Onset, curve_quantities
+    from napari_dainr.io.curves import CurveEntry, QuantityEntry, write_curves, write_quantities
+    from napari_dainr.io.regions import import_regions
+
+    runs = load_runs(args.runs)
+    first = runs[0][1]
+    regions, doubts = import_regions(args.rois, Geometry.of(first))
+    if not len(regions):
+        raise InputError(f"{args.rois.name}: holds no regions; draw one.")
+    read = _read(runs, regions, None if args.baseline is None else tuple(args.baseline), doubts)
+    if args.measured_only:
+        read = [(name, region, curve.measured()) for name, region, curve in read]
+    window = suggest_baseline([curve for _, _, curve in read]) if args.baseline is None else tuple(args.baseline)
+    for name, _, curve in read:
+        frames = baseline_frames(curve.times_s, window)
+        if frames.stop <= frames.start:
+            raise InputError(
+                f"--baseline {window[0]:g} {window[1]:g}: holds no frame of {name}, which has frames from "
+                f"{curve.times_s[0]:.3g} to {curve.times_s[-1]:.3g} s; choose another window."
+            )
+    for doubt in doubts:
+        print(f"napari-dainr: {doubt}", file=sys.stderr)
+    write_curves(
+        [CurveEntry(name, r.name, r.role, curve, baseline_of(curve, window)) for name, r, curve in read], args.output
+    )
+    if args.quantities is not None:
+        how = Onset(args.onset)
+        write_quantities(
+            [
+                QuantityEntry(
+                    name, r.name, r.role, curve.n,
+                    curve_quantities(curve, window, onset=how, auc_s=args.auc, statistic=args.statistic),
+                )
+                for name, r, curve in read
+            ],
+            args.quantities,
+        )  # fmt: skip
+    for number, (name, series) in enumerate(runs, start=1):
+        print(f"run {number}: {name}, {series.n_frames} frames, native temporal resolution "
+              f"{series.frame_duration_s:.3g} s")  # fmt: skip
+    how_chosen = "suggested" if args.baseline is None else "given"
+    print(f"{len(read)} curves of {len(regions)} regions, baseline {window[0]:.3g} to {window[1]:.3g} s ({how_chosen})")
+    print(RESEARCH_USE)
+    return 0
+
+
+def _read(
+    runs: list[tuple[str, ImageSeries]],
+    regions: RegionSet,
+    window: tuple[float, float] | None,
+    doubts: list[str],
+) -> list[tuple[str, Region, Curve]]:
+    """(name of the run, region, curve), and more ``doubts``; a threshold chooses its pixels in the first run."""
+    from napari_dainr.analysis.curves import baseline_frames, mask_curve
+    from napari_dainr.analysis.geometry import Geometry
+    from napari_dainr.analysis.masks import region_mask, remark
+    from napari_dainr.analysis.outlines import frozen
+
+    read = []
+    fixed = list(regions)
+    for number, (name, series) in enumerate(runs):
+        geometry, magnitude = Geometry.of(series), series.magnitude
+        frames = None if window is None else baseline_frames(series.times_s, window)
+        if number == 0:
+            fixed = [frozen(region, geometry, magnitude, frames) for region in fixed]
+            field = geometry
+        elif not geometry.same_field(field):
+            doubts.append(f"{name}: has another field of view than {runs[0][0]}; check where the regions lie.")
+        for region in fixed:
+            mask = region_mask(region, geometry, magnitude, frames)
+            said = remark(mask, region.name)
+            if mask.n and said is None and mask.clipped:
+                said = f"{region.name}: a part of it lies outside the image and does not count."
+            if mask.n and said is not None:
+                doubts.append(f"{name}, {said}" if len(runs) > 1 else said)
+            read.append(
+                (name, region, mask_curve(magnitude, mask, series.times_s, series.interpolated,
+                                          series.frame_duration_s, name=region.name))
+            )  # fmt: skip
+    return read
