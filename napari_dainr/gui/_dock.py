@@ -1,0 +1,82 @@
+"""What docks have in common: they scroll, and they notice when they are closed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QHideEvent
+from qtpy.QtWidgets import QFrame, QScrollArea
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["ScrollDock", "find", "find_or_open"]
+
+D = TypeVar("D", bound="ScrollDock")
+
+
+class ScrollDock(QScrollArea):
+    """A column that scrolls. Hiding it changes nothing; when it is closed, :meth:`left` is called once.
+
+    Closing a dock gives Qt no close event: it is hidden or loses its parent, and a moment later it is no dock of the
+    window any more.
+    """
+
+    NAME = "dock"
+    AREA = "right"
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer: napari.viewer.Viewer | None = viewer
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.destroyed.connect(lambda: self._leave())  # not a slot of this object: those are gone by then
+
+    def left(self, viewer: napari.viewer.Viewer) -> None:
+        """The dock or the viewer is gone: let go of layers and stop what runs."""
+
+    def _leave(self) -> None:
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            with suppress(RuntimeError):  # Qt may have deleted what is inside already
+                self.left(viewer)
+
+    def event(self, event: QEvent | None) -> bool:
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            QTimer.singleShot(0, self._after_hiding)
+        handled: bool = super().event(event)
+        return handled
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        super().hideEvent(event)
+        QTimer.singleShot(0, self._after_hiding)
+
+    def _after_hiding(self) -> None:
+        if self._viewer is None:
+            return
+        try:
+            closed = self not in list(self._viewer.window.dock_widgets.values())
+        except (AttributeError, RuntimeError):  # the whole window is going
+            closed = True
+        if closed:
+            self._leave()
+
+
+def find(viewer: napari.viewer.Viewer, kind: type[D]) -> D | None:
+    """The dock of this kind in a viewer, however it was opened (its name depends on that)."""
+    return next((widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, kind)), None)
+
+
+def find_or_open(viewer: napari.viewer.Viewer, kind: type[D]) -> D:
+    """The dock of this kind, opened if it is not there and shown if it is hidden."""
+    dock = find(viewer, kind)
+    if dock is None:
+        dock = kind(viewer)
+        viewer.window.add_dock_widget(dock, name=kind.NAME, area=kind.AREA)
+    frame = dock.parentWidget()
+    if frame is not None:
+        frame.show()
+    return dock

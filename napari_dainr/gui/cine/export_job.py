@@ -1,0 +1,48 @@
+"""Work of the export half that runs beside the event loop. Nothing here touches a widget or a layer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dainr.gui._worker import Failed, as_failed, as_failed_write
+from napari_dainr.io.cine import Cine, first_picture, write_cine
+from napari_dainr.io.cine_options import CineOptions
+
+__all__ = ["ExportJob", "draw_preview"]
+
+
+class ExportJob:
+    """One export: what is written, how far it is, and a way to cancel it."""
+
+    def __init__(self, cine: Cine, path: Path, options: CineOptions) -> None:
+        self.cine, self.path, self.options = cine, path, options
+        self.stop = threading.Event()
+        self.progress = (0, 1)
+
+    def run(self) -> Generator[None, None, Failed | None]:
+        """Write the file. A failure is returned, because napari's workers swallow some exceptions."""
+        yield None
+        try:
+            write_cine(self.cine, self.path, self.options, progress=self._note, stop=self.stop)
+        except Exception as error:
+            return as_failed_write(error, f"{self.path.name} was not written")
+        return None
+
+    def _note(self, done: int, total: int) -> None:
+        self.progress = (done, total)
+
+
+def draw_preview(
+    cine: Cine, options: CineOptions, name: str, frame: int | None
+) -> Generator[None, None, NDArray[np.uint8] | Failed]:
+    """One picture of the file that would be written."""
+    yield None
+    try:
+        return first_picture(cine, options, name, frame)
+    except Exception as error:
+        return as_failed(error, "drawing the preview")
