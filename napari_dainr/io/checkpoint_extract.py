@@ -8,16 +8,16 @@ refused. Both layouts are read: the zip archive of PyTorch 1.6 and later, and th
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
 import pickletools
 import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,8 +122,10 @@ class _Machine:
     stack: list[Any] = field(default_factory=list)
     marked: list[list[Any]] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    """Type of every storage that was named."""
 
-    def run(self, source: BinaryIO | bytes) -> Any:
+    def run(self, source: io.BytesIO | bytes) -> Any:
         """What the pickle at this place of the file describes; the file is left just behind it."""
         for opcode, argument, _ in pickletools.genops(source):
             name = opcode.name
@@ -180,6 +182,11 @@ class _Machine:
         items = self.to_mark()
         self.stack.append(tuple(items))
 
+    def persistent(self) -> None:
+        storage = _persistent(self.stack.pop())
+        self.types[storage.key] = storage.dtype
+        self.stack.append(storage)
+
     def stack_global(self) -> None:
         module, name = self.last(2)
         self.named(str(module), str(name))
@@ -214,7 +221,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "STACK_GLOBAL": lambda m, _: m.stack_global(),
     "REDUCE": lambda m, _: m.called(),
     "BUILD": lambda m, _: m.last(1),  # attributes of a dictionary, such as the versions of its modules: not needed
-    "BINPERSID": lambda m, _: m.stack.append(_persistent(m.stack.pop())),
+    "BINPERSID": lambda m, _: m.persistent(),
 }
 
 
@@ -228,23 +235,21 @@ def extract(path: Path) -> Extracted:
     InputError
         For anything but a plain dictionary of tensors.
     """
-    with path.open("rb") as file:
-        head = file.read(9)
-        file.seek(0)
-        try:
-            if head[8:9] == b"{":  # first: the length in front of it may begin like either of the others
-                found = _from_safetensors(path)
-            elif head.startswith(b"PK\x03\x04"):
-                found = _from_zip(file)
-            elif head.startswith(b"\x80"):
-                found = _from_stream(file)
-            else:
-                raise InputError(_NO_WEIGHTS)
-        except _Refused as refused:
-            raise InputError(
-                f"asks for {_printable(str(refused))}, which no file of weights needs and which is not run; "
-                "get the published file from its source."
-            ) from None
+    data = path.read_bytes()  # whole: what is read from bytes cannot ask for more than there are
+    try:
+        if data[8:9] == b"{":  # first: the length in front of it may begin like either of the others
+            found = _from_safetensors(data)
+        elif data.startswith(b"PK\x03\x04"):
+            found = _from_zip(data)
+        elif data.startswith(b"\x80"):
+            found = _from_stream(data)
+        else:
+            raise InputError(_NO_WEIGHTS)
+    except _Refused as refused:
+        raise InputError(
+            f"asks for {_printable(str(refused))}, which no file of weights needs and which is not run; "
+            "get the published file from its source."
+        ) from None
     if not found:
         raise InputError(_NO_WEIGHTS)
     arrays = {str(i): array for i, array in enumerate(found.values())}
@@ -268,9 +273,9 @@ def _weights_of(found: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, _Tensor)}
 
 
-def _from_zip(file: BinaryIO) -> dict[str, NDArray[Any]]:
+def _from_zip(data: bytes) -> dict[str, NDArray[Any]]:
     """torch.save since 1.6: ``<folder>/data.pkl`` and one uncompressed entry ``<folder>/data/<key>`` per storage."""
-    with zipfile.ZipFile(file) as archive:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         tables = [name for name in entries if name.endswith("/data.pkl")]
         if len(tables) != 1:
@@ -283,7 +288,7 @@ def _from_zip(file: BinaryIO) -> dict[str, NDArray[Any]]:
         if entries[tables[0]].file_size > _MAX_PICKLE:
             raise InputError(_NO_WEIGHTS)
         weights = _weights_of(_Machine().run(archive.read(tables[0])))
-        budget = _Budget(os.fstat(file.fileno()).st_size)
+        budget = _Budget(len(data))
         storages: dict[str, bytes] = {}
         result: dict[str, NDArray[Any]] = {}
         for name, tensor in weights.items():
@@ -294,31 +299,29 @@ def _from_zip(file: BinaryIO) -> dict[str, NDArray[Any]]:
         return result
 
 
-def _from_stream(file: BinaryIO) -> dict[str, NDArray[Any]]:
+def _from_stream(data: bytes) -> dict[str, NDArray[Any]]:
     """torch.save before 1.6: magic number, version, facts, dictionary, list of storages; then size and data of each."""
+    file = io.BytesIO(data)
     if _Machine().run(file) != _LEGACY_MAGIC or _Machine().run(file) != _LEGACY_PROTOCOL:
         raise InputError("is a pickle of something else than PyTorch weights; give the published file.")
     facts = _Machine().run(file)
     if isinstance(facts, dict) and facts.get("little_endian") is False:
         raise InputError("was written on a big-endian machine; save it again on a common one.")
-    weights = _weights_of(_Machine().run(file))
-    types = {tensor.storage.key: np.dtype(tensor.storage.dtype) for tensor in weights.values()}
+    table = _Machine()
+    weights = _weights_of(table.run(file))
     storages: dict[str, bytes] = {}
     for key in _Machine().run(file):
         (count,) = struct.unpack("<q", file.read(8))
-        if key not in types:
-            raise InputError("holds storages of no tensor; give the published file.")
-        length = count * types[key].itemsize
-        storages[key] = file.read(length) if count >= 0 else b""
+        length = count * np.dtype(table.types[key]).itemsize
+        storages[key] = file.read(max(length, 0))
         if len(storages[key]) != length:
             raise InputError("ends too early; copy the file again.")
-    budget = _Budget(os.fstat(file.fileno()).st_size)
+    budget = _Budget(len(data))
     return {name: _array(tensor, storages[tensor.storage.key], budget) for name, tensor in weights.items()}
 
 
-def _from_safetensors(path: Path) -> dict[str, NDArray[Any]]:
+def _from_safetensors(data: bytes) -> dict[str, NDArray[Any]]:
     """A header of JSON, then the numbers; the format cannot hold code."""
-    data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     types = {
