@@ -6,25 +6,24 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from napari_dainr.data import BinnedKSpace, ImageSeries, KSpace, bin_spokes
-from napari_dainr.errors import DainrError, InputError, ResourceError
-from napari_dainr.inr.parallel import cores, set_threads
+from napari_dainr.clock import Clock
+from napari_dainr.data import ImageSeries, KSpace, bin_spokes
+from napari_dainr.errors import DainrError, InputError, ResourceError, is_out_of_memory
+from napari_dainr.geometry import Geometry
+from napari_dainr.inr.parallel import set_threads
 from napari_dainr.io import read_kspace
 from napari_dainr.io.state import load_state, save_state
+from napari_dainr.machine import cores
 from napari_dainr.methods.base import Method
 from napari_dainr.methods.fit import fit, make_method
 from napari_dainr.methods.problem import make_problem
-from napari_dainr.recipe import Event, Finished, Notice, Preview, Progress, Recipe, Saved, recipe_from
+from napari_dainr.recipe import Event, Finished, Notice, Preview, Recipe, Saved, recipe_from
 from napari_dainr.run_folder import RunFolder
 
 __all__ = ["render", "run_recipe"]
@@ -70,14 +69,8 @@ def _guarded(recipe: Recipe, out: RunFolder | None) -> Iterator[None]:
         set_threads(recipe.threads or cores())
         yield
         complete = True
-    except torch.OutOfMemoryError as error:
-        raise _out_of_memory(recipe) from error
-    except MemoryError as error:
-        raise _out_of_memory(recipe) from error
-    except RuntimeError as error:
-        # The CPU allocator, cuBLAS and cuFFT report a failed allocation as a plain RuntimeError.
-        text = str(error).lower()
-        if "alloc_failed" in text or ("alloc" in text and "memory" in text):
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
             raise _out_of_memory(recipe) from error
         raise
     finally:
@@ -113,14 +106,14 @@ def _events(
     yield Notice(f"{kspace.n_coils} coils, {problem.csm.shape[0]} used; NUFFT by {problem.nufft.name}")
 
     method = make_method(recipe.method, recipe.config(), recipe.seed)
-    frame = _Geometry.of(binned, problem.unit)
-    state = _saved_state(method, out, device) if resume and out is not None else None
-    if state is None:
-        state = method.start(problem)
-    else:
+    frame = Geometry.of(binned, problem.unit)
+    if resume and out is not None:
+        state, _ = _saved_state(method, out, device)
         yield Notice(f"resumed at step {state.step}")
+    else:
+        state = method.start(problem)
 
-    clock = _Clock(state.step)
+    clock = Clock(state.step)
     last_preview = last_checkpoint = time.monotonic()
     told_stage, next_stage = "", method.stage(state)
     for losses in fit(method, problem, state):
@@ -173,133 +166,28 @@ def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) ->
     run = RunFolder(source)
     values = run.recipe().model_dump() | {"scale": scale, "upsample": upsample, "device": "cpu"}
     recipe = _resolved(recipe_from(values, "render"))
-    tensors, meta = load_state(run.state_path, as_torch=True)
     method = make_method(recipe.method, recipe.config(), recipe.seed)
-    state = method.unpack(tensors, torch.device("cpu"))
-    geometry = _Geometry.from_meta(meta["geometry"])
+    state, meta = _saved_state(method, run, torch.device("cpu"))
+    geometry = Geometry.from_meta(meta["geometry"])
     out = RunFolder(target)
     out.open_for(recipe, resume=False)
     with _guarded(recipe, out):
         began = time.monotonic()
         series = geometry.series(method, state, recipe)
-        save_state(method.pack(state), {"geometry": geometry.meta()}, out.state_path)
+        _save(out, method, state, geometry, recipe)
         out.finish(series, recipe, None, time.monotonic() - began, False, state.step, rendered_from=run.path.name)
     return series
 
 
-@dataclass(frozen=True)
-class _Geometry:
-    """What turns a drawn tensor into a series: times, size and unit; kept beside the fitted state."""
-
-    times_s: tuple[float, ...]
-    frame_duration_s: float
-    matrix: tuple[int, int]
-    fov_mm: tuple[float, float]
-    unit: float
-
-    @classmethod
-    def of(cls, binned: BinnedKSpace, unit: float) -> _Geometry:
-        times = tuple(float(t) for t in binned.times_s)
-        return cls(times, binned.frame_duration_s, binned.matrix, binned.fov_mm, unit)
-
-    @classmethod
-    def from_meta(cls, meta: Mapping[str, Any]) -> _Geometry:
-        return cls(
-            tuple(meta["times_s"]), meta["frame_duration_s"], tuple(meta["matrix"]), tuple(meta["fov_mm"]), meta["unit"]
-        )
-
-    def meta(self) -> dict[str, Any]:
-        return {
-            "times_s": list(self.times_s),
-            "frame_duration_s": self.frame_duration_s,
-            "matrix": list(self.matrix),
-            "fov_mm": list(self.fov_mm),
-            "unit": self.unit,
-        }
-
-    def preview(self, method: Method, state: Any, recipe: Recipe) -> ImageSeries:
-        """A quick look at the measured frames."""
-        return self._series(
-            method.preview(state), np.arange(len(self.times_s), dtype=np.float64), method, state, recipe
-        )
-
-    def series(self, method: Method, state: Any, recipe: Recipe) -> ImageSeries:
-        """Draw the state as the recipe asks.
-
-        Temporal upsampling by k gives (n − 1)·k + 1 frames: the measured times are kept and none lies beyond them.
-        """
-        n, k = len(self.times_s), recipe.upsample
-        position = np.arange((n - 1) * k + 1) / k
-        frames = None if k == 1 else torch.from_numpy(position.astype(np.float32))
-        return self._series(method.image(state, frames, recipe.scale), position, method, state, recipe)
-
-    def _series(
-        self, image: Tensor, position: NDArray[np.float64], method: Method, state: Any, recipe: Recipe
-    ) -> ImageSeries:
-        """A drawn tensor with its times; ``position`` holds fractional frame indices."""
-        pixels = image.shape[-2:]
-        return ImageSeries(
-            image=(image * self.unit).cpu().numpy().astype(np.complex64, copy=False),
-            times_s=np.interp(position, np.arange(len(self.times_s)), self.times_s),
-            pixel_mm=(self.fov_mm[0] / pixels[0], self.fov_mm[1] / pixels[1]),
-            frame_duration_s=self.frame_duration_s,
-            interpolated=position != np.round(position),
-            method=recipe.method,
-            info={
-                # Without the data's path, which may name a person: only recipe.json needs it.
-                "recipe": recipe.model_dump(exclude={"data"}),
-                "step": state.step,
-                "n_steps": method.n_steps,
-                "stage": method.stage(state),
-            },
-        )
-
-
-class _Clock:
-    """Speed and time left, from a smoothed time per step; time spent paused between two pulls does not count."""
-
-    def __init__(self, step: int) -> None:
-        self.first = self.step = step
-        self.told = time.monotonic()
-        self.seconds = 0.0
-        self.per_step: float | None = None
-        self.stage = ""
-        self.odd = False
-
-    def progress(self, step: int, n_steps: int, stage: str, losses: dict[str, float]) -> Progress:
-        now = time.monotonic()
-        spent = now - self.told
-        each = spent / max(step - self.step, 1)
-        # A pause shows as one absurdly long step, which says nothing about speed; two in a row are no pause.
-        if stage != self.stage or self.per_step is None:
-            self.per_step = each
-        elif each < 20 * self.per_step or self.odd:
-            self.per_step = each if self.odd else 0.8 * self.per_step + 0.2 * each
-            self.odd = False
-        else:
-            self.odd = True
-        self.seconds += 0.0 if self.odd else spent
-        self.told, self.step, self.stage = now, step, stage
-        return Progress(
-            step=step,
-            n_steps=n_steps,
-            stage=stage,
-            losses=losses,
-            seconds=self.seconds,
-            steps_per_s=1 / max(self.per_step, 1e-9),
-            eta_s=max(n_steps - step, 0) * self.per_step,
-        )
-
-
-def _save(out: RunFolder, method: Method, state: Any, geometry: _Geometry, recipe: Recipe) -> Saved:
+def _save(out: RunFolder, method: Method, state: Any, geometry: Geometry, recipe: Recipe) -> Saved:
     meta = {"geometry": geometry.meta(), "recipe": recipe.model_dump(exclude={"data"})}
     save_state(method.pack(state), meta, out.state_path)
     return Saved(out.state_path, state.step)
 
 
-def _saved_state(method: Method, out: RunFolder, device: torch.device) -> Any:
-    tensors, _ = load_state(out.state_path, as_torch=True)
-    return method.unpack(tensors, device)
+def _saved_state(method: Method, run: RunFolder, device: torch.device) -> tuple[Any, dict[str, Any]]:
+    tensors, meta = load_state(run.state_path, as_torch=True)
+    return method.unpack(tensors, device), meta
 
 
 def _resolved(recipe: Recipe) -> Recipe:
@@ -311,7 +199,7 @@ def _resolved(recipe: Recipe) -> Recipe:
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        raise InputError(f"device is {device!r}; choose auto, cpu, cuda or cuda:N.") from None
+        kind = "unknown"
     if kind not in ("cpu", "cuda"):
         raise InputError(f"device is {device!r}; choose auto, cpu, cuda or cuda:N.")
     if kind == "cuda" and not torch.cuda.is_available():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DainrError", "ExportError", "InputError", "ResourceError"]
+__all__ = ["DainrError", "ExportError", "InputError", "ResourceError", "is_out_of_memory", "reason_of"]
 
 
 class DainrError(Exception):
@@ -19,3 +19,19 @@ class ResourceError(DainrError):
 
 class ExportError(DainrError):
     """A result could not be written; what was there before is unharmed."""
+
+
+def reason_of(error: BaseException) -> str:
+    """A few words for a sentence, without any path: what the system says of a failed file operation."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if is_out_of_memory(error):
+        return "out of memory"
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; torch, cuBLAS and cuFFT say so by plain RuntimeErrors of many wordings."""
+    text = f"{type(error).__name__} {error}".lower()
+    signs = ("outofmemory", "out of memory", "alloc_failed", "allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(sign in text for sign in signs)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr.data import ImageSeries
-from napari_dainr.engine import _Geometry
 from napari_dainr.errors import InputError
+from napari_dainr.geometry import Geometry
 from napari_dainr.inr.parallel import get_threads
 from napari_dainr.io.state import load_state
 from napari_dainr.methods.base import Method
@@ -61,7 +61,7 @@ class FittedModel:
         tensors, meta = load_state(run.state_path, as_torch=True)
         self.name = run.path.name
         self.recipe: Recipe = recipe
-        self._geometry = _Geometry.from_meta(meta["geometry"])
+        self._geometry = Geometry.from_meta(meta["geometry"])
         self.method: Method = make_method(recipe.method, recipe.config(), recipe.seed)
         self.state: Any = _ready(self.method.unpack(tensors, torch.device("cpu")))
         self._first = _first_member(self.method, self.state, recipe)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_dainr.data import ImageSeries, KSpace
-from napari_dainr.errors import InputError
+from napari_dainr.errors import InputError, reason_of
 from napari_dainr.methods.config import MethodConfig, method_config
 
 __all__ = [
@@ -32,8 +32,6 @@ __all__ = [
     "run",
     "save_recipe",
 ]
-
-SCHEMA = 1
 
 
 class Recipe(BaseModel):
@@ -81,7 +79,7 @@ def load_recipe(path: Path) -> Recipe:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror}); give a recipe file.") from None
+        raise InputError(f"{path.name}: cannot be read ({reason_of(error)}); give a recipe file.") from None
     except ValueError:
         raise InputError(f"{path.name}: is not a recipe: it is not JSON.") from None
     if not isinstance(values, dict):

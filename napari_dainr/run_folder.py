@@ -14,7 +14,7 @@ from typing import Any
 
 from napari_dainr import RESEARCH_USE, __version__
 from napari_dainr.data import ImageSeries, KSpace
-from napari_dainr.errors import ExportError, InputError
+from napari_dainr.errors import ExportError, InputError, reason_of
 from napari_dainr.io.atomic import write_text
 from napari_dainr.io.series import load_series, save_series
 from napari_dainr.io.state import state_exists
@@ -80,9 +80,8 @@ class RunFolder:
         try:
             in_use = self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
         except OSError as error:
-            reason = (error.strerror or "error").lower()
             raise ExportError(
-                f"{self.path.name}: the output folder cannot be used ({reason}); choose another."
+                f"{self.path.name}: the output folder cannot be used ({reason_of(error)}); choose another."
             ) from None
         if in_use:
             raise InputError(
@@ -93,9 +92,8 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = (error.strerror or "error").lower()
             raise ExportError(
-                f"{self.path.name}: the output folder cannot be made ({reason}); choose another place."
+                f"{self.path.name}: the output folder cannot be made ({reason_of(error)}); choose another place."
             ) from None
         if not os.access(self.path, os.W_OK):
             raise ExportError(f"{self.path.name}: the output folder is not writable; choose another place.")
@@ -131,9 +129,8 @@ class RunFolder:
                 with (self.path / "log.txt").open("a", encoding="utf-8") as file:
                     file.write(text + "\n")
         except OSError as error:
-            reason = (error.strerror or "error").lower()
             raise ExportError(
-                f"{self.path.name}: the log cannot be written ({reason}); make room or choose another place."
+                f"{self.path.name}: the log cannot be written ({reason_of(error)}); make room or choose another place."
             ) from None
 
     def finish(

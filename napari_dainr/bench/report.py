@@ -14,8 +14,8 @@ from napari_dainr.bench import ablations, interpolation
 from napari_dainr.bench.bench import Bench
 from napari_dainr.bench.document import Block, Code, Heading, Table, Text, as_markdown, write_report
 from napari_dainr.bench.reconstruction import reconstruction
-from napari_dainr.inr.parallel import cores
 from napari_dainr.io.atomic import write_text
+from napari_dainr.machine import cores
 
 __all__ = ["run_bench", "write_page"]
 

@@ -6,7 +6,6 @@ through one table, so two widgets can never disagree about what may be pressed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,7 +17,8 @@ from pydantic import ValidationError
 
 from napari_dainr.data import KSpace
 from napari_dainr.errors import InputError
-from napari_dainr.methods.config import CONFIGS, PRESETS
+from napari_dainr.machine import cores
+from napari_dainr.methods.config import CONFIGS, PRESETS, preset_values
 from napari_dainr.recipe import Recipe
 
 __all__ = [
@@ -45,7 +45,7 @@ SAMPLES = {"cine": "moving cardiac cine (phantom)", "liver": "liver with contras
 
 def viewer_threads() -> int:
     """CPU threads of a fit while a viewer is open: one core is left to the event loop."""
-    return max(1, (os.cpu_count() or 2) - 1)
+    return max(1, cores() - 1)
 
 
 def default_spokes(kspace: KSpace) -> int:
@@ -280,7 +280,7 @@ class Model:
         form, kspace = self.form, self.kspace
         if form.method in CONFIGS and form.preset in PRESETS:
             try:
-                CONFIGS[form.method].model_validate({**PRESETS[form.preset][form.method], **form.settings})
+                CONFIGS[form.method].model_validate(preset_values(form.method, form.preset, form.settings))
             except ValidationError as error:
                 for entry in error.errors():
                     problems[str(entry["loc"][0])] = _sentence(entry["msg"])

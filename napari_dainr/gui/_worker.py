@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_dainr import recipe as recipes
 from napari_dainr.data import ImageSeries, KSpace
-from napari_dainr.errors import DainrError
+from napari_dainr.errors import DainrError, is_out_of_memory
 from napari_dainr.gui._model import Source
 from napari_dainr.recipe import Finished, Notice, Preview, Progress, Recipe
 
@@ -42,10 +42,6 @@ __all__ = [
 
 YIELD_S = 0.1
 """Seconds between yields of a job: each is one queued Qt event and one chance to quit."""
-
-
-NO_MEMORY = ("outofmemory", "out of memory", "can't allocate memory", "not enough memory")
-"""Signs of it in the names and texts of torch's errors, which are plain RuntimeErrors on the CPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,10 +139,9 @@ def as_failed(error: BaseException, what: str) -> Failed:
     """One sentence for the user, the traceback for Details; ``what`` says what was being done."""
     details = "".join(traceback.format_exception(error))
     text = " ".join(str(error).split())
-    lower = f"{type(error).__name__} {text}".lower()
     if isinstance(error, DainrError):
         message = text
-    elif isinstance(error, MemoryError) or any(sign in lower for sign in NO_MEMORY):
+    elif is_out_of_memory(error):
         message = (
             f"Out of memory while {what}: choose a smaller scale ratio or temporal upsampling, "
             "more spokes per frame, or device cpu, and start again."

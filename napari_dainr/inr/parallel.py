@@ -6,17 +6,13 @@ two Python threads call it, and another competes with PyTorch's OpenMP threads.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["cores", "get_threads", "run_parts", "set_threads"]
+from napari_dainr.machine import cores
 
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+__all__ = ["get_threads", "run_parts", "set_threads"]
 
 
 _lock = threading.Lock()

@@ -9,20 +9,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_dainr.errors import DainrError, ExportError
+from napari_dainr.errors import DainrError, ExportError, reason_of
 
 __all__ = ["atomic_write", "write_text"]
 
 _MARGIN = 1.2
-
-
-def _reason(error: BaseException) -> str:
-    """A few words for a sentence, without any path."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
 def _sync(path: Path, flags: int) -> None:
@@ -37,7 +28,7 @@ def _check_room(folder: Path, name: str, needed_bytes: int) -> None:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise ExportError(f"{name}: its folder cannot be used ({_reason(error)}); choose another folder.") from None
+        raise ExportError(f"{name}: its folder cannot be used ({reason_of(error)}); choose another folder.") from None
     if free < needed_bytes * _MARGIN:
         raise ExportError(
             f"{name}: {needed_bytes * _MARGIN / 1e6:.1f} MB are needed, but only {free / 1e6:.1f} MB are free; "
@@ -84,7 +75,9 @@ def atomic_write(
         if os.name == "posix":
             _sync(folder, os.O_RDONLY)
     except OSError as error:
-        raise ExportError(f"{name}: could not be put in its place ({_reason(error)}); choose another place.") from error
+        raise ExportError(
+            f"{name}: could not be put in its place ({reason_of(error)}); choose another place."
+        ) from error
     finally:
         # Gone already when all went well; if the folder itself is sealed, the error on its way says so.
         with contextlib.suppress(OSError):
@@ -100,12 +93,12 @@ def _write_and_check(
     except DainrError:
         raise
     except Exception as error:
-        raise ExportError(f"{name}: cannot be written ({_reason(error)}); make room or move it.") from error
+        raise ExportError(f"{name}: cannot be written ({reason_of(error)}); make room or move it.") from error
     try:
         if verify is not None:
             verify(temporary)
     except Exception as error:
-        raise ExportError(f"{name}: what was written does not read back ({_reason(error)}); try again.") from error
+        raise ExportError(f"{name}: what was written does not read back ({reason_of(error)}); try again.") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ Objective, Eq. 9, over the weights θ of the deformation and the canonical netwo
 
 Where GRASP is the image feature, the first steps of the fit are GRASP iterations; where a pretrained extractor looks at
 the feature image, the next ones extract; then the networks are trained.
-Every difference from the paper is a setting (see preset ``paper``) and is listed in docs/explanation/methods.md.
+What differs from the paper is listed in docs/explanation/methods.md; most of it is a setting (see preset ``paper``).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from napari_dainr.inr.parallel import get_threads
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import DainrConfig, GraspConfig
 from napari_dainr.methods.extractor_features import Extraction, draw_extracted
-from napari_dainr.methods.features import draw_features, nufft_features, view_shared_features
+from napari_dainr.methods.features import draw_features, view_shared_features
 from napari_dainr.methods.grasp import GraspMethod, GraspState
+from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
 
 __all__ = ["DainrMethod", "DainrState"]
@@ -97,7 +98,7 @@ class DainrMethod:
         if config.feature == "grasp":
             grasp = self._grasp.start(problem)
         elif config.feature == "nufft":
-            features = nufft_features(problem)
+            features = density_compensated(problem)
         elif config.feature == "view-shared":
             features = view_shared_features(problem, config.view_share)
         images = None
@@ -272,9 +273,10 @@ class DainrMethod:
     @torch.no_grad()
     def _drawn(self, state: DainrState, frames: Tensor, matrix: tuple[int, int], members: int) -> Tensor:
         """Average of the first ``members`` members, with averaged weights, (n, y, x)."""
-        trained = [p.detach().clone() for p in state.fields.parameters()]
-        if state.average is not None and state.average.count > 0:
-            _assign(state.fields, state.average.averaged())
+        averaged = state.average.averaged() if state.average is not None and state.average.count > 0 else None
+        if averaged is not None:
+            trained = [p.detach().clone() for p in state.fields.parameters()]
+            _assign(state.fields, averaged)
 
         def draw_member(member: int) -> Tensor:
             with torch.no_grad():  # the mode is a thread's own
@@ -286,7 +288,8 @@ class DainrMethod:
                 first += other
             return first / members
         finally:
-            _assign(state.fields, trained)
+            if averaged is not None:
+                _assign(state.fields, trained)
 
     @torch.no_grad()
     def displacement(self, state: DainrState, frames: Tensor, scale: float = 1.0) -> Tensor:

@@ -10,12 +10,7 @@ from napari_dainr.methods.base import Problem
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import at_frames, fourier_resize
 
-__all__ = ["draw_features", "nufft_features", "view_shared_features"]
-
-
-def nufft_features(problem: Problem) -> Tensor:
-    """The density-compensated NuFFT of every frame, (frame, y, x) complex."""
-    return density_compensated(problem)
+__all__ = ["draw_features", "view_shared_features"]
 
 
 def view_shared_features(problem: Problem, reach: int) -> Tensor:
@@ -28,7 +23,7 @@ def view_shared_features(problem: Problem, reach: int) -> Tensor:
 def draw_features(series: Tensor, frame: Tensor, matrix: tuple[int, int], upsampling: str, gain: float) -> Tensor:
     """Features of one (fractional) frame at a matrix: (y, x, 2), real and imaginary part times ``gain``.
 
-    Between frames the two neighbours are mixed linearly, as the paper does for temporal interpolation.
+    Between frames the two neighbours are mixed linearly; the paper uses both and does not say how.
     """
     image = at_frames(series, frame.reshape(1))[0]
     if upsampling == "fourier":
@@ -40,7 +35,6 @@ def draw_features(series: Tensor, frame: Tensor, matrix: tuple[int, int], upsamp
 
 def _bilinear(image: Tensor, matrix: tuple[int, int]) -> Tensor:
     """Bilinear resize of a complex (y, x) image with the centre pixel kept in place."""
-
     rows, columns = (
         interpolation_matrix(pixel_coordinates(n, image.device), pixel_coordinates(m, image.device)).to(image.dtype)
         for n, m in zip(image.shape, matrix, strict=True)

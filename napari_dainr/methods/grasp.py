@@ -23,7 +23,7 @@ from torch import Tensor
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import GraspConfig
 from napari_dainr.methods.problem import density_compensated
-from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
+from napari_dainr.ops.resample import draw_series
 from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
 
 __all__ = ["GraspMethod", "GraspState", "auto_lambda", "noise_level"]
@@ -133,8 +133,7 @@ class GraspMethod:
         return {"data": residual.abs().mean(), "change": change}
 
     def image(self, state: GraspState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        x = at_frames(state.x, frames)
-        return fourier_resize(x, scaled_matrix((x.shape[-2], x.shape[-1]), scale))
+        return draw_series(state.x, frames, scale)
 
     def preview(self, state: GraspState) -> Tensor:
         return state.x

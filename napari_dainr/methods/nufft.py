@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import NufftConfig
 from napari_dainr.methods.problem import density_compensated
-from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
+from napari_dainr.ops.resample import draw_series
 
 __all__ = ["NufftMethod"]
 
@@ -55,8 +55,7 @@ class NufftMethod:
         return {"data": residual.abs().mean()}
 
     def image(self, state: NufftState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        x = at_frames(state.x, frames)
-        return fourier_resize(x, scaled_matrix((x.shape[-2], x.shape[-1]), scale))
+        return draw_series(state.x, frames, scale)
 
     def preview(self, state: NufftState) -> Tensor:
         return state.x

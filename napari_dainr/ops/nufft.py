@@ -9,7 +9,6 @@ The adjoint is exactly the conjugate transpose of this.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr.errors import ResourceError
+from napari_dainr.machine import cores
 
 __all__ = ["BACKENDS", "Nufft", "make_nufft"]
 
@@ -163,7 +163,7 @@ def make_nufft(
         case "finufft":
             from .nufft_finufft import FinufftNufft
 
-            return FinufftNufft(ktraj, matrix, device, threads or _cores())
+            return FinufftNufft(ktraj, matrix, device, threads or cores())
         case "cufinufft":
             from .nufft_cufinufft import CufinufftNufft
 
@@ -189,8 +189,3 @@ def _choose(device: torch.device) -> str:
         if cufinufft_runs(device.index or 0):
             return "cufinufft"
     return "torchkbnufft"
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

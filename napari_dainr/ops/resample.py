@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["at_frames", "fourier_resize", "scaled_matrix"]
+__all__ = ["at_frames", "draw_series", "fourier_resize", "scaled_matrix"]
 
 
 def scaled_matrix(matrix: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -43,3 +43,9 @@ def at_frames(image: Tensor, frames: Tensor | None) -> Tensor:
     high = (low + 1).clamp(max=image.shape[0] - 1)
     weight = (position - low).view(-1, *[1] * (image.ndim - 1))
     return image[low] * (1 - weight) + image[high] * weight
+
+
+def draw_series(series: Tensor, frames: Tensor | None, scale: float) -> Tensor:
+    """Draw (frame, y, x) images without a model: linear between frames, sinc between pixels."""
+    drawn = at_frames(series, frames)
+    return fourier_resize(drawn, scaled_matrix((drawn.shape[-2], drawn.shape[-1]), scale))

@@ -69,6 +69,5 @@ def method_config(method: str, preset: str = "fast", overrides: Mapping[str, Any
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        if not key:  # a rule about several fields, which names them itself
-            raise InputError(f"{method}: {first['msg'].removeprefix('Value error, ')}.") from None
-        raise InputError(f"{method}: {key} is {first['input']!r}: {first['msg'].lower()}.") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{method}: {key} is {first['input']!r}: {reason[0].lower() + reason[1:]}.") from None
