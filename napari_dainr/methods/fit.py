@@ -11,6 +11,7 @@ from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import MethodConfig
 from napari_dainr.methods.dainr import DainrMethod
 from napari_dainr.methods.grasp import GraspMethod
+from napari_dainr.methods.lowrank import LowrankMethod
 from napari_dainr.methods.nufft import NufftMethod
 
 __all__ = ["METHODS", "fit", "make_method"]
@@ -18,6 +19,7 @@ __all__ = ["METHODS", "fit", "make_method"]
 METHODS: dict[str, Callable[[Any, int], Method]] = {
     "nufft": NufftMethod,
     "grasp": GraspMethod,
+    "lowrank": LowrankMethod,
     "dainr": DainrMethod,
 }
 """Maker of each method, from its settings and a seed; the names are those of ``methods.config.CONFIGS``."""

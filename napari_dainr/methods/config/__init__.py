@@ -15,6 +15,7 @@ from napari_dainr.methods import METHOD_NAMES
 from napari_dainr.methods.config.base import MethodConfig
 from napari_dainr.methods.config.dainr import DainrConfig
 from napari_dainr.methods.config.grasp import GraspConfig
+from napari_dainr.methods.config.lowrank import LowrankConfig
 from napari_dainr.methods.config.nufft import NufftConfig
 
 __all__ = [
@@ -23,13 +24,14 @@ __all__ = [
     "TITLES",
     "DainrConfig",
     "GraspConfig",
+    "LowrankConfig",
     "MethodConfig",
     "NufftConfig",
     "method_config",
     "preset_values",
 ]
 
-CONFIGS: dict[str, type[MethodConfig]] = dict(zip(METHOD_NAMES, (NufftConfig, GraspConfig, DainrConfig), strict=True))
+CONFIGS: dict[str, type[MethodConfig]] = dict(zip(METHOD_NAMES, (NufftConfig, GraspConfig, LowrankConfig, DainrConfig), strict=True))
 """Settings class of each method."""
 
 TITLES: dict[str, str] = {name: config.method_title for name, config in CONFIGS.items()}

@@ -1,0 +1,95 @@
+"""Settings of NIK."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from napari_dainr.methods.config.base import MethodConfig
+
+__all__ = ["NikConfig"]
+
+
+class NikConfig(MethodConfig):
+    """Neural implicit k-space [9]; preset ``paper`` has the numbers of its authors' published program."""
+
+    method_title: ClassVar[str] = "NIK"
+    paper: ClassVar[dict[str, Any]] = {
+        "n_steps": 50_000,
+        "batch": 30_000,
+        "features": 512,
+        "space_spread": 0.32,
+        "time_spread": 0.32,
+        "activation": "sine",
+        "width": 512,
+        "depth": 8,
+        "envelope": False,
+        "hdr_power": 1.0,
+        "learning_rate": 3e-5,
+        "decay_to": 1.0,
+        "ema": 0.0,
+    }
+
+    n_steps: int = Field(
+        1500, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees a batch of samples."
+    )
+    batch: int = Field(
+        8192, ge=2, le=10_000_000, description="Samples of k-space per step, from all frames, every coil of each."
+    )
+    features: int = Field(
+        256, ge=2, le=8192, multiple_of=2, description="Fourier features of (ky, kx, t): as many sines and cosines."
+    )
+    space_spread: float = Field(
+        32.0,
+        gt=0,
+        le=10_000,
+        title="σ (k-space)",
+        description="Spread of the features' frequencies over k-space. A quarter of the matrix suits the field of view.",
+        json_schema_extra={"unit": "cycles/k-space"},
+    )
+    time_spread: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        title="σ (time)",
+        description="Spread of the features' temporal frequencies: high follows fast changes, low averages over time.",
+        json_schema_extra={"unit": "cycles/series"},
+    )
+    activation: Literal["sine", "relu"] = Field("relu", description="Of the hidden layers; the paper of NIK: sine.")
+    omega: float = Field(30.0, gt=0, le=1000, title="ω₀", description="Frequency of the sine activations.")
+    width: int = Field(256, ge=4, le=2048, description="Neurons per hidden layer.")
+    depth: int = Field(4, ge=1, le=16, description="Hidden layers.")
+    envelope: bool = Field(
+        True,
+        description="The network gives k-space relative to its mean magnitude at the same distance from the centre.",
+    )
+    hdr_power: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="relative error",
+        description="Power of the predicted magnitude by which errors are divided (1: high-dynamic-range loss; 0: L2).",
+    )
+    hdr_epsilon: float = Field(
+        1e-2,
+        gt=0,
+        le=1,
+        title="ε",
+        description="Added to the predicted magnitude in the loss, relative to the largest sample.",
+    )
+    learning_rate: float = Field(2e-3, gt=0, le=1, title="learning rate", description="Adam step size.")
+    decay_to: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        title="final rate",
+        description="The learning rate falls to this fraction over the last half (1: constant).",
+    )
+    ema: float = Field(
+        0.98,
+        ge=0,
+        lt=1,
+        title="averaging",
+        description="Exponential averaging of the weights, bias corrected (0: off).",
+    )

@@ -1,0 +1,131 @@
+"""TD-DIP [8]: time-dependent deep image prior (Yoo et al., IEEE TMI 40:3337, 2021).
+
+Objective, over the weights of the mapping network M_φ and the convolutional generator G_θ::
+
+    min_{θ,φ}  Σ_t ‖F_u S d(t) − m(t)‖² ,   d(t) = G_θ(M_φ(z(t))) ,   z(t) on a helix
+
+The network's structure is the only regulariser. Spokes per frame that are Fibonacci numbers cover k-space best.
+Times between frames are drawn from z interpolated along the helix; other matrices by Fourier interpolation of the
+image, because the generator has the pixels of one matrix. See docs/explanation/rivals-inr.md for the differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, side_by_side, sum_gradients
+from napari_dainr.inr.generator import FrameGenerator, helix
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.config.tddip import TddipConfig
+from napari_dainr.ops.resample import fourier_resize, scaled_matrix
+
+__all__ = ["TddipMethod", "TddipState"]
+
+
+@dataclass
+class TddipState:
+    """The generator with its optimiser, and what it draws: ``n_frames`` of ``matrix``."""
+
+    step: int
+    n_frames: int
+    matrix: tuple[int, int]
+    fit: NetworkFit
+
+
+class TddipMethod:
+    """A generator of frames, fitted to a few frames of k-space per step."""
+
+    name: ClassVar[str] = "tddip"
+
+    def __init__(self, config: TddipConfig, seed: int = 0) -> None:
+        self.config = config
+        self.seed = seed
+
+    @property
+    def n_steps(self) -> int:
+        return self.config.n_steps
+
+    def done(self, state: TddipState) -> bool:
+        return state.step >= self.n_steps
+
+    def stage(self, state: TddipState) -> str:
+        return "TD-DIP"
+
+    def start(self, problem: Problem) -> TddipState:
+        return self._fresh(problem.n_frames, problem.matrix, problem.device)
+
+    def _fresh(self, n_frames: int, matrix: tuple[int, int], device: torch.device) -> TddipState:
+        config = self.config
+        network = FrameGenerator(
+            matrix,
+            levels=config.levels,
+            width=config.width,
+            blocks=config.blocks,
+            mapping_width=config.mapping_width,
+            generator=torch.Generator().manual_seed(self.seed * 7919),
+        ).to(device)
+        fit = NetworkFit(network, config.learning_rate, weight_decay=0.0, ema=config.ema)
+        return TddipState(0, n_frames, matrix, fit)
+
+    def _rate(self, step: int) -> float:
+        halvings = step // self.config.halve_every if self.config.halve_every is not None else 0
+        return float(0.5**halvings) * late_decay(step, self.n_steps, self.config.decay_to)
+
+    def _draw(self, state: TddipState, frame: Tensor) -> Tensor:
+        """(y, x) image of one fractional frame."""
+        z = helix(frame.reshape(1), state.n_frames, self.config.cycles)[0]
+        drawn: Tensor = state.fit.network(z.to(state.fit.device))
+        return drawn
+
+    def _loss(self, problem: Problem, state: TddipState, frame: int) -> Tensor:
+        image = self._draw(state, torch.tensor(float(frame)))
+        size = (problem.forward(image[None], [frame])[0] - problem.kdata[frame]).abs()
+        return size.mean() if self.config.loss == "l1" else (size**2).mean()
+
+    def step(self, problem: Problem, state: TddipState) -> Mapping[str, Tensor | float]:
+        n = min(self.config.frames_per_step, state.n_frames)
+        frames = [item_of_step(state.step * n + i, state.n_frames, self.seed) for i in range(n)]
+        parameters = state.fit.parameters
+
+        def part(index: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+            loss = self._loss(problem, state, frames[index]) / n
+            return loss.detach(), torch.autograd.grad(loss, parameters)
+
+        parts = side_by_side(part, n, problem.device)
+        state.fit.descend(sum_gradients([gradients for _, gradients in parts]), self._rate(state.step))
+        state.step += 1
+        return {"data": torch.stack([loss for loss, _ in parts]).sum()}
+
+    def image(self, state: TddipState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """Frames by the generator at points of the helix; another scale by Fourier interpolation."""
+        if frames is None:
+            frames = torch.arange(state.n_frames, dtype=torch.float32)
+        chosen = frames
+        with state.fit.averaged():
+            drawn = torch.stack(
+                side_by_side(lambda i: self._draw(state, chosen[i]), int(chosen.numel()), state.fit.device)
+            )
+        return fourier_resize(drawn, scaled_matrix(state.matrix, scale))
+
+    def preview(self, state: TddipState) -> Tensor:
+        return self.image(state)
+
+    def pack(self, state: TddipState) -> dict[str, Tensor]:
+        return {
+            "step": torch.tensor(state.step),
+            "n_frames": torch.tensor(state.n_frames),
+            "matrix": torch.tensor(state.matrix),
+            **state.fit.pack(),
+        }
+
+    def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> TddipState:
+        height, width = (int(n) for n in tensors["matrix"])
+        state = self._fresh(int(tensors["n_frames"]), (height, width), device)
+        state.step = int(tensors["step"])
+        state.fit.unpack(tensors)
+        return state
