@@ -31,7 +31,18 @@ __all__ = [
     "preset_values",
 ]
 
-CONFIGS: dict[str, type[MethodConfig]] = dict(zip(METHOD_NAMES, (NufftConfig, GraspConfig, LowrankConfig, DainrConfig), strict=True))
+CONFIGS: dict[str, type[MethodConfig]] = dict(
+    zip(
+        METHOD_NAMES,
+        (
+            NufftConfig,
+            GraspConfig,
+            LowrankConfig,
+            DainrConfig,
+        ),
+        strict=True,
+    )
+)
 """Settings class of each method."""
 
 TITLES: dict[str, str] = {name: config.method_title for name, config in CONFIGS.items()}

@@ -1,0 +1,239 @@
+"""Low rank and sparse in time: k-t SLR [2], its locally low-rank relative, and L+S; solved to convergence.
+
+Objective, with an unweighted data term, B_k the blocks of the k-th of K shifted partitions of the image (one partition
+into one block where the scope is global) and R_b the matrix (frame × pixel) of block b::
+
+    model "both"   min_x    ½ ‖A x − y‖²      + (λ_L / K) Σ_k Σ_{b ∈ B_k} ‖R_b x‖_* + λ_S ‖D x‖₁
+    model "sum"    min_L,S  ½ ‖A (L+S) − y‖²  + (λ_L / K) Σ_k Σ_{b ∈ B_k} ‖R_b L‖_* + λ_S ‖D S‖₁ ,   x = L + S
+
+with (D x)_f = x_{f+1} − x_f. "Both" with global scope is k-t SLR (Lingala et al., IEEE TMI 30:1042, 2011) with its
+convex Schatten norm, p = 1, and the temporal part of its total variation; blocks are those of Trzasko and Manduca (ISMRM
+2011, 4371); "sum" is L+S (Otazo, Candès, Sodickson, MRM 73:1125, 2015) with its temporal-difference sparsifier.
+docs/explanation/rivals-regularised.md lists the differences.
+
+Solved by the primal-dual method of Chambolle and Pock (J. Math. Imaging Vis. 40:120, 2011), over-relaxed (Condat,
+J. Optim. Theory Appl. 158:460, 2013), one dual per term and partition; the density weights W are a diagonal
+preconditioner of the data dual and do not move the minimum (Ong, Uecker, Lustig, IEEE TMI 39:1646, 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.config.lowrank import LowrankConfig
+from napari_dainr.methods.grasp import _preconditioned_norm, noise_level
+from napari_dainr.methods.problem import density_compensated
+from napari_dainr.ops.lowrank import CHUNK, Partition, clip_singular_values, in_chunks, singular_values
+from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
+from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
+
+__all__ = ["LowrankMethod", "LowrankState", "auto_lambdas"]
+
+PRIMAL_STEP = 0.7
+"""τ, the step of the images (whose 99.9th percentile is 1), as for GRASP."""
+DATA_SHARE, LOWRANK_SHARE, SPARSE_SHARE = 0.5, 0.25, 0.25
+"""How the budget τ Σ σ_i ‖K_i‖² ≤ 1 is divided between the duals."""
+RELAXATION = 1.8
+"""Over-relaxation; must stay below 2."""
+LOWRANK_PER_NOISE = 0.12
+SPARSE_PER_NOISE = 0.3
+
+
+@dataclass
+class LowrankState:
+    """Primal and dual variables.
+
+    ``parts`` is (part, frame, y, x): the series alone, or L and S; ``lowrank_dual`` has one series per partition.
+    ``norm`` is ‖W^½ A‖², ``change`` the last relative change.
+    """
+
+    step: int
+    parts: Tensor
+    data_dual: Tensor
+    lowrank_dual: Tensor
+    sparse_dual: Tensor
+    norm: float
+    lam_lowrank: float
+    lam_sparse: float
+    change: float
+
+    @property
+    def x(self) -> Tensor:
+        """The series, (frame, y, x)."""
+        return self.parts.sum(dim=0) if self.parts.shape[0] > 1 else self.parts[0]
+
+
+def auto_lambdas(problem: Problem, block_pixels: int) -> tuple[float, float]:
+    """λ_L and λ_S from the measured noise σ of a sample.
+
+    λ_L is in proportion to σ (√frames + √pixels), the largest singular value of noise in a block, so that one factor
+    serves blocks of any size; λ_S is in proportion to σ. docs/explanation/rivals-regularised.md has the figures
+    behind the factors.
+    """
+    sigma = noise_level(problem)
+    edge = problem.n_frames**0.5 + block_pixels**0.5
+    return LOWRANK_PER_NOISE * sigma * edge, SPARSE_PER_NOISE * sigma
+
+
+class LowrankMethod:
+    """Nuclear norm and temporal total variation on all frames at once; one step is one primal-dual iteration."""
+
+    name: ClassVar[str] = "lowrank"
+
+    def __init__(self, config: LowrankConfig, seed: int = 0) -> None:
+        self.config = config
+        self.seed = seed
+
+    @property
+    def n_steps(self) -> int:
+        return self.config.n_steps
+
+    def _converged(self, state: LowrankState) -> bool:
+        return state.change < self.config.tolerance
+
+    def stage(self, state: LowrankState) -> str:
+        return "low-rank, converged" if self._converged(state) else "low-rank"
+
+    def done(self, state: LowrankState) -> bool:
+        return state.step >= self.n_steps or self._converged(state)
+
+    def _partitions(self, matrix: tuple[int, int]) -> list[Partition]:
+        """Partitions whose corners are spread over a block: along the diagonal first, as far apart as they go."""
+        if self.config.scope == "global":
+            return [Partition(matrix, None)]
+        block, n = self.config.block, self.config.shifts
+        # A lattice with n points in the block: rows k / n, columns in another order than the rows.
+        stride = {1: 1, 2: 1, 3: 1, 4: 3, 5: 2, 6: 5, 7: 2, 8: 3}[n]
+        starts = [(k * block // n, (k * stride % n) * block // n) for k in range(n)]
+        return [Partition(matrix, block, start) for start in dict.fromkeys(starts)]
+
+    def start(self, problem: Problem) -> LowrankState:
+        config = self.config
+        # From the still average, as GRASP: the minimum is the same, the path has fewer streaks to take away.
+        still = density_compensated(problem).mean(dim=0, keepdim=True).repeat(problem.n_frames, 1, 1)
+        parts = torch.stack([still, torch.zeros_like(still)]) if config.model == "sum" else still[None]
+        rows, columns = problem.matrix
+        pixels = rows * columns if config.scope == "global" else min(config.block, rows) * min(config.block, columns)
+        lam_lowrank, lam_sparse = auto_lambdas(problem, pixels)
+        return LowrankState(
+            step=0,
+            parts=parts,
+            data_dual=torch.zeros_like(problem.kdata),
+            lowrank_dual=still.new_zeros(len(self._partitions(problem.matrix)), *still.shape),
+            sparse_dual=torch.zeros_like(still[1:]),
+            norm=_preconditioned_norm(problem, self.seed),
+            lam_lowrank=(config.lam_lowrank if config.lam_lowrank is not None else lam_lowrank)
+            * config.lam_lowrank_factor,
+            lam_sparse=(config.lam_sparse if config.lam_sparse is not None else lam_sparse) * config.lam_sparse_factor,
+            change=float("inf"),
+        )
+
+    def step(self, problem: Problem, state: LowrankState) -> Mapping[str, Tensor | float]:
+        frames = list(range(problem.n_frames))
+        n_parts, n_partitions = state.parts.shape[0], state.lowrank_dual.shape[0]
+        tau = PRIMAL_STEP
+        # The data see the sum of the parts, whose squared norm is n_parts; ‖D‖² ≤ 4; a partition keeps the norm.
+        sigma = problem.dcf[:, None] * DATA_SHARE / (tau * state.norm * n_parts)
+        sigma_lowrank = LOWRANK_SHARE / (tau * n_partitions)
+        sigma_sparse = SPARSE_SHARE / (4 * tau)
+
+        pull = problem.adjoint(state.data_dual, frames)
+        of_lowrank = state.lowrank_dual.sum(dim=0)
+        of_sparse = temporal_difference_adjoint(state.sparse_dual)
+        if n_parts == 1:
+            gradient = (pull + of_lowrank + of_sparse)[None]
+        else:
+            gradient = torch.stack([pull + of_lowrank, pull + of_sparse])
+        parts = state.parts - tau * gradient
+        ahead = 2 * parts - state.parts
+        residual = problem.forward(ahead[0] if n_parts == 1 else ahead.sum(dim=0), frames)
+
+        def data_part(rows: slice) -> Tensor:
+            # prox of the conjugate of ½‖· − y‖², then over-relaxation; in place, as these are the largest arrays.
+            residual[rows] -= problem.kdata[rows]
+            dual = (state.data_dual[rows] + sigma[rows] * residual[rows]) / (1 + sigma[rows])
+            return torch.lerp(state.data_dual[rows], dual, RELAXATION)
+
+        lowrank_dual = state.lowrank_dual + sigma_lowrank * ahead[0]
+        radius = state.lam_lowrank / n_partitions
+        lowrank_dual = torch.stack(
+            [
+                self._clipped(problem, partition, dual, radius)
+                for partition, dual in zip(self._partitions(problem.matrix), lowrank_dual, strict=True)
+            ]
+        )
+        sparse_dual = state.sparse_dual + sigma_sparse * temporal_difference(ahead[-1])
+        if state.lam_sparse > 0:
+            sparse_dual = sparse_dual * (state.lam_sparse / sparse_dual.abs().clamp_min(state.lam_sparse))
+        else:
+            sparse_dual = torch.zeros_like(sparse_dual)
+
+        change = torch.linalg.vector_norm(parts - state.parts) / torch.linalg.vector_norm(parts).clamp_min(1e-20)
+        state.parts = torch.lerp(state.parts, parts, RELAXATION)
+        state.data_dual = problem.in_groups(data_part, problem.n_frames)
+        state.lowrank_dual = torch.lerp(state.lowrank_dual, lowrank_dual, RELAXATION)
+        state.sparse_dual = torch.lerp(state.sparse_dual, sparse_dual, RELAXATION)
+        state.step += 1
+        if state.step % 5 == 0:
+            state.change = float(change)
+        return {"data": residual.abs().mean(), "change": change}
+
+    def _clipped(self, problem: Problem, partition: Partition, dual: Tensor, radius: float) -> Tensor:
+        """Projection of every block on the ball of spectral norm ``radius``, on several threads by whole chunks."""
+        if radius == 0:
+            return torch.zeros_like(dual)
+        blocks = partition.split(dual)
+
+        def part(chunks: slice) -> Tensor:
+            some = blocks[chunks.start * CHUNK : chunks.stop * CHUNK]
+            return in_chunks(lambda chunk: clip_singular_values(chunk, radius), some)
+
+        return partition.join(problem.in_groups(part, -(-len(blocks) // CHUNK)))
+
+    def objective(self, problem: Problem, state: LowrankState) -> float:
+        """Value of the objective at the state's series; for tests and benchmarks, no step needs it."""
+        residual = problem.forward(state.x, list(range(problem.n_frames))) - problem.kdata
+        partitions = self._partitions(problem.matrix)
+        nuclear = sum(float(singular_values(p.split(state.parts[0])).sum()) for p in partitions) / len(partitions)
+        variation = float(temporal_difference(state.parts[-1]).abs().sum())
+        data = 0.5 * float((residual.abs() ** 2).sum())
+        return data + state.lam_lowrank * nuclear + state.lam_sparse * variation
+
+    def image(self, state: LowrankState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        x = at_frames(state.x, frames)
+        return fourier_resize(x, scaled_matrix((x.shape[-2], x.shape[-1]), scale))
+
+    def preview(self, state: LowrankState) -> Tensor:
+        return state.x
+
+    def pack(self, state: LowrankState) -> dict[str, Tensor]:
+        return {
+            "step": torch.tensor(state.step),
+            "parts": state.parts,
+            "data_dual": state.data_dual,
+            "lowrank_dual": state.lowrank_dual,
+            "sparse_dual": state.sparse_dual,
+            "norm": torch.tensor(state.norm, dtype=torch.float64),
+            "lam_lowrank": torch.tensor(state.lam_lowrank, dtype=torch.float64),
+            "lam_sparse": torch.tensor(state.lam_sparse, dtype=torch.float64),
+            "change": torch.tensor(state.change, dtype=torch.float64),
+        }
+
+    def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> LowrankState:
+        return LowrankState(
+            step=int(tensors["step"]),
+            parts=tensors["parts"].to(device),
+            data_dual=tensors["data_dual"].to(device),
+            lowrank_dual=tensors["lowrank_dual"].to(device),
+            sparse_dual=tensors["sparse_dual"].to(device),
+            norm=float(tensors["norm"]),
+            lam_lowrank=float(tensors["lam_lowrank"]),
+            lam_sparse=float(tensors["lam_sparse"]),
+            change=float(tensors["change"]),
+        )
