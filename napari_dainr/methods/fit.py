@@ -10,9 +10,12 @@ from torch import Tensor
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import MethodConfig
 from napari_dainr.methods.dainr import DainrMethod
+from napari_dainr.methods.fmlp import FmlpMethod
 from napari_dainr.methods.grasp import GraspMethod
 from napari_dainr.methods.lowrank import LowrankMethod
+from napari_dainr.methods.nik import NikMethod
 from napari_dainr.methods.nufft import NufftMethod
+from napari_dainr.methods.tddip import TddipMethod
 
 __all__ = ["METHODS", "fit", "make_method"]
 
@@ -20,6 +23,9 @@ METHODS: dict[str, Callable[[Any, int], Method]] = {
     "nufft": NufftMethod,
     "grasp": GraspMethod,
     "lowrank": LowrankMethod,
+    "tddip": TddipMethod,
+    "fmlp": FmlpMethod,
+    "nik": NikMethod,
     "dainr": DainrMethod,
 }
 """Maker of each method, from its settings and a seed; the names are those of ``methods.config.CONFIGS``."""

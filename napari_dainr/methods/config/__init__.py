@@ -14,19 +14,25 @@ from napari_dainr.errors import InputError
 from napari_dainr.methods import METHOD_NAMES
 from napari_dainr.methods.config.base import MethodConfig
 from napari_dainr.methods.config.dainr import DainrConfig
+from napari_dainr.methods.config.fmlp import FmlpConfig
 from napari_dainr.methods.config.grasp import GraspConfig
 from napari_dainr.methods.config.lowrank import LowrankConfig
+from napari_dainr.methods.config.nik import NikConfig
 from napari_dainr.methods.config.nufft import NufftConfig
+from napari_dainr.methods.config.tddip import TddipConfig
 
 __all__ = [
     "CONFIGS",
     "PRESETS",
     "TITLES",
     "DainrConfig",
+    "FmlpConfig",
     "GraspConfig",
     "LowrankConfig",
     "MethodConfig",
+    "NikConfig",
     "NufftConfig",
+    "TddipConfig",
     "method_config",
     "preset_values",
 ]
@@ -38,6 +44,9 @@ CONFIGS: dict[str, type[MethodConfig]] = dict(
             NufftConfig,
             GraspConfig,
             LowrankConfig,
+            TddipConfig,
+            FmlpConfig,
+            NikConfig,
             DainrConfig,
         ),
         strict=True,
