@@ -1,4 +1,4 @@
-"""What the fit of a network needs beside its loss: parts side by side, one optimiser step, averaging, pack and unpack."""
+"""What the fit of a network needs beside its loss: parts side by side, optimiser steps, averaging, pack and unpack."""
 
 from __future__ import annotations
 

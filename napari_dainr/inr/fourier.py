@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -111,7 +112,7 @@ class PeriodicMlp(nn.Module):
         self.omega = omega
         sizes = [features.n_out, *[width] * depth, n_out]
         self.layers = nn.ModuleList()
-        for index, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for index, (a, b) in enumerate(pairwise(sizes)):
             layer = _linear(a, b, (2 / a) ** 0.5, generator)
             if activation == "sine":
                 bound = 1 / a if index == 0 else (6 / a) ** 0.5 / omega

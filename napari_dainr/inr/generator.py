@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -77,14 +78,15 @@ class FrameGenerator(nn.Module):
         super().__init__()
         self.sizes = [(-(-matrix[0] // 2**k), -(-matrix[1] // 2**k)) for k in range(levels, -1, -1)]
         first = self.sizes[0][0] * self.sizes[0][1]
-        self.mapping = nn.ModuleList([nn.Linear(3, mapping_width), nn.Linear(mapping_width, first)])
+        layers = [nn.Linear(3, mapping_width), nn.Linear(mapping_width, first)]
+        self.mapping = nn.ModuleList(layers)
         with torch.no_grad():
-            for layer in self.mapping:
+            for layer in layers:
                 scale = layer.weight.shape[1] ** -0.5
                 for tensor in (layer.weight, layer.bias):
                     tensor.copy_((2 * torch.rand(tensor.shape, generator=generator) - 1) * scale)
         counts = [1] + [width] * (blocks * (levels + 1))
-        self.blocks = nn.ModuleList(_Block(a, b, generator) for a, b in zip(counts[:-1], counts[1:], strict=True))
+        self.blocks = nn.ModuleList(_Block(a, b, generator) for a, b in pairwise(counts))
         self.per_level = blocks
         self.last = nn.Parameter(torch.randn(2, width, 3, 3, generator=generator) * (1 / (9 * width)) ** 0.5)
 

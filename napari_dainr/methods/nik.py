@@ -63,7 +63,7 @@ class NikState:
 
 
 def _gathered(problem: Problem) -> tuple[Tensor, Tensor]:
-    """Coordinates (n, 3) as (ky, kx, t) in [−1, 1] and values (n, coil) of all samples that the matrix can represent."""
+    """(n, 3) places (ky, kx, t) in [−1, 1] and (n, coil) values of all samples that the matrix can represent."""
     place = torch.from_numpy(2 * problem.nufft.ktraj / np.asarray(problem.matrix)).to(problem.device, torch.float32)
     time = frame_coordinate(torch.arange(problem.n_frames), problem.n_frames).to(problem.device)
     coords = torch.cat([place, time[:, None, None].expand(*place.shape[:2], 1)], dim=2)

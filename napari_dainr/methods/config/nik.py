@@ -45,7 +45,7 @@ class NikConfig(MethodConfig):
         gt=0,
         le=10_000,
         title="σ (k-space)",
-        description="Spread of the features' frequencies over k-space. A quarter of the matrix suits the field of view.",
+        description="Spread of the features' frequencies over k-space; a quarter of the matrix suits the field of view.",
         json_schema_extra={"unit": "cycles/k-space"},
     )
     time_spread: float = Field(
