@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
 
 
 def _curves(args: argparse.Namespace) -> int:
-    from napari_dainr.analysis.curves import baseline_frames, baseline_of, suggest_baseline
+    from napari_dainr.analysis.curves import baseline_of, suggest_baseline
     from napari_dainr.analysis.geometry import Geometry
     from napari_dainr.analysis.quantities import Onset, curve_quantities
     from napari_dainr.io.curves import CurveEntry, QuantityEntry, write_curves, write_quantities
@@ -54,17 +54,13 @@ def _curves(args: argparse.Namespace) -> int:
     regions, doubts = import_regions(args.rois, Geometry.of(first))
     if not len(regions):
         raise InputError(f"{args.rois.name}: holds no regions; draw one.")
-    read = _read(runs, regions, None if args.baseline is None else tuple(args.baseline), doubts)
+    given = None if args.baseline is None else (min(args.baseline), max(args.baseline))
+    if given is not None:
+        _need_frames(runs, given, args.measured_only)
+    read = _read(runs, regions, given, doubts)
     if args.measured_only:
         read = [(name, region, curve.measured()) for name, region, curve in read]
-    window = suggest_baseline([curve for _, _, curve in read]) if args.baseline is None else tuple(args.baseline)
-    for name, _, curve in read:
-        frames = baseline_frames(curve.times_s, window)
-        if frames.stop <= frames.start:
-            raise InputError(
-                f"--baseline {window[0]:g} {window[1]:g}: holds no frame of {name}, which has frames from "
-                f"{curve.times_s[0]:.3g} to {curve.times_s[-1]:.3g} s; choose another window."
-            )
+    window = suggest_baseline([curve for _, _, curve in read]) if given is None else given
     for doubt in doubts:
         print(f"napari-dainr: {doubt}", file=sys.stderr)
     write_curves(
@@ -89,6 +85,20 @@ def _curves(args: argparse.Namespace) -> int:
     print(f"{len(read)} curves of {len(regions)} regions, baseline {window[0]:.3g} to {window[1]:.3g} s ({how_chosen})")
     print(RESEARCH_USE)
     return 0
+
+
+def _need_frames(runs: list[tuple[str, ImageSeries]], window: tuple[float, float], measured_only: bool) -> None:
+    """Raise InputError if a baseline window holds no frame of a run."""
+    from napari_dainr.analysis.curves import baseline_frames
+
+    for name, series in runs:
+        times_s = series.times_s[~series.interpolated] if measured_only else series.times_s
+        frames = baseline_frames(times_s, window)
+        if frames.stop <= frames.start:
+            raise InputError(
+                f"--baseline {window[0]:g} {window[1]:g}: holds no frame of {name}, which has frames from "
+                f"{times_s[0]:.3g} to {times_s[-1]:.3g} s; choose another window."
+            )
 
 
 def _read(
@@ -118,8 +128,8 @@ def _read(
             said = remark(mask, region.name)
             if mask.n and said is None and mask.clipped:
                 said = f"{region.name}: a part of it lies outside the image and does not count."
-            if mask.n and said is not None:
-                doubts.append(f"{name}, {said}" if len(runs) > 1 else said)
+            if mask.n and said is not None and said not in doubts:
+                doubts.append(said)
             read.append(
                 (name, region, mask_curve(magnitude, mask, series.times_s, series.interpolated,
                                           series.frame_duration_s, name=region.name))

@@ -139,14 +139,37 @@ def _quantity_rows(entries: Sequence[QuantityEntry], exact: bool) -> Iterable[Se
         return _number(value) if exact else shown(value)
 
     titles = [f"{q.title} ({q.unit})" for q in QUANTITIES]
-    more = ("auc_from_s", "auc_to_s", "baseline_from_s", "baseline_to_s", "temporal_resolution_s")
-    heads = ("AUC from (s)", "AUC to (s)", "Baseline from (s)", "Baseline to (s)", "Native temporal resolution (s)")
+    more = (
+        "onset_s",
+        "maximum_time_s",
+        "auc_from_s",
+        "auc_to_s",
+        "baseline_from_s",
+        "baseline_to_s",
+        "temporal_resolution_s",
+    )
+    heads = (
+        "Onset at (s)",
+        "Maximum at (s)",
+        "AUC from (s)",
+        "AUC to (s)",
+        "Baseline from (s)",
+        "Baseline to (s)",
+        "Native temporal resolution (s)",
+    )
     yield ("recon", "roi", "role", "n", *([q.key for q in QUANTITIES] if exact else titles),
            *(more if exact else heads), "onset_method" if exact else "Bolus arrival by")  # fmt: skip
     for entry in entries:
         found = entry.quantities
         values = [getattr(found, q.key) for q in QUANTITIES]
-        limits = (found.auc_from_s, found.auc_to_s, *found.baseline_window_s, found.frame_duration_s)
+        limits = (
+            found.onset_s,
+            found.maximum_time_s,
+            found.auc_from_s,
+            found.auc_to_s,
+            *found.baseline_window_s,
+            found.frame_duration_s,
+        )
         yield (entry.recon, entry.roi, entry.role, str(entry.n), *(cell(v) for v in values),
                *(cell(v) for v in limits), found.onset_method)  # fmt: skip
 
