@@ -251,7 +251,7 @@ def _fill(
     top, last = float(s[peak]), len(s) - 1
     values |= {"maximum": top, "maximum_time_s": float(t[peak])}
     if peak < last:
-        values["wash_out_slope"] = float((top - s[last]) / (t[peak] - t[last]))
+        values["wash_out_slope"] = float((top - s[last]) / (t[peak] - t[last])) + 0.0  # no "−0"
     before = s[frames]
     if not before.size:
         return

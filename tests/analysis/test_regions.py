@@ -105,7 +105,7 @@ def test_region_is_a_value_that_cannot_be_changed() -> None:
         region.vertices[0] = 5
     moved = region.moved(1, -2)
     assert moved.id == region.id and moved != region
-    np.testing.assert_array_equal(moved.vertices, TRIANGLE + [[1, -2]])
+    np.testing.assert_array_equal(moved.vertices, TRIANGLE + np.array([1, -2]))
     assert region.changed(name="  left \n lobe ").name == "left lobe"
     assert Region(TRIANGLE, role="PV").name == "Portal vein"
 
@@ -114,7 +114,7 @@ def test_duplicate_is_another_region() -> None:
     region = Region(TRIANGLE, role="LV", locked=True, name="LV")
     copy = region.duplicate("LV 2", (3, 4))
     assert copy.id != region.id and copy.name == "LV 2" and copy.role == "LV" and not copy.locked
-    np.testing.assert_array_equal(copy.vertices, TRIANGLE + [[3, 4]])
+    np.testing.assert_array_equal(copy.vertices, TRIANGLE + np.array([3, 4]))
 
 
 def test_set_replaces_by_id_and_keeps_order() -> None:
