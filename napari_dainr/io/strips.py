@@ -28,7 +28,7 @@ _DPI = 150
 _MARK = "napari-dainr strip"
 
 
-def write_strips(strips: Sequence[tuple[str, Strip]], path: Path) -> None:
+def write_strips(strips: Sequence[tuple[str, Strip]], path: Path, window: tuple[float, float] | None = None) -> None:
     """Write strips to a file whose suffix says the format (:data:`STRIP_FILES`).
 
     Parameters
@@ -37,6 +37,8 @@ def write_strips(strips: Sequence[tuple[str, Strip]], path: Path) -> None:
         (name of the reconstruction, strip); several for ``.png`` only.
     path
         The file.
+    window
+        Values shown black and white in a figure; 0 and the 99.9th percentile of all strips by default.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def write_strips(strips: Sequence[tuple[str, Strip]], path: Path) -> None:
     if not strips:
         raise InputError(f"{path.name}: there is no strip to write; give at least one series.")
     if suffix == ".png":
-        _write_png(strips, path)
+        _write_png(strips, path, window)
         return
     if len(strips) > 1:
         raise InputError(f"{path.name}: {suffix} holds one series, not {len(strips)}; give one, or write a .png.")
@@ -123,14 +125,14 @@ def _step(times_s: NDArray[np.float64]) -> float:
     return float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
 
 
-def _write_png(strips: Sequence[tuple[str, Strip]], path: Path) -> None:
+def _write_png(strips: Sequence[tuple[str, Strip]], path: Path, window: tuple[float, float] | None) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
     finite = np.concatenate([strip.values[np.isfinite(strip.values)] for _, strip in strips])
     white = float(np.percentile(finite, 99.9)) if finite.size else 0.0
-    white = white if white > 0 else 1.0
+    black, white = window or (0.0, white if white > 0 else 1.0)
     figure = Figure(figsize=(7.0, 0.9 + 1.7 * len(strips)), dpi=_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(len(strips), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -140,7 +142,7 @@ def _write_png(strips: Sequence[tuple[str, Strip]], path: Path) -> None:
         shades = np.ma.masked_invalid(strip.values.T)
         axis.set_facecolor("0.35")  # where the line leaves the image
         axis.pcolormesh(
-            frame_edges(strip.times_s, _step(strip.times_s)), edges, shades, cmap="gray", vmin=0, vmax=white
+            frame_edges(strip.times_s, _step(strip.times_s)), edges, shades, cmap="gray", vmin=black, vmax=white
         )
         drawn = int(strip.interpolated.sum())
         count = f" ({drawn} of {len(strip.times_s)} frames interpolated)" if drawn else ""

@@ -1,0 +1,1 @@
+"""The dock "x–t": signal along a line over time, of all series under each other."""
