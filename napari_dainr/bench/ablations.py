@@ -55,12 +55,13 @@ def lambda_sweep(bench: Bench) -> list[Block]:
     factors = bench.choice("lambda").factors or LAMBDA_FACTORS
     sweeps: dict[str, list[tuple[float, float, float]]] = {}
     rows = []
+    base = (bench.methods_of("lambda", ("grasp",)) or [method_choice("grasp")])[0]
     for item in bench.items_of("lambda"):
         points = []
         for factor in sorted({1.0, *factors}):
             # The factor 1 is the default itself: the same recipe, hence the same fit as in the main study.
             changed = {} if factor == 1 else {"lam_factor": factor}
-            choice = with_settings(method_choice("grasp"), changed, f"GRASP × {factor:g}")
+            choice = with_settings(base, changed, f"{base.label} × {factor:g}")
             done = bench.fit(item, choice)
             if done is not None:
                 figures = scores_of(done, item)

@@ -61,8 +61,9 @@ class Bench:
             return item.methods
         if study == "methods" and self.methods is not None:
             return self.methods
-        names = [one.method for one in self.methods] if self.methods is not None else METHOD_NAMES
-        return [method_choice(name) for name in default if name in names]
+        if self.methods is not None:
+            return [one for name in default for one in self.methods if one.method == name]
+        return [method_choice(name) for name in default if name in METHOD_NAMES]
 
     def job(self, item: DataItem, choice: MethodChoice, **more: Any) -> Job:
         """A fit with what all fits of this benchmark have in common."""

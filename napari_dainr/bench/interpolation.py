@@ -83,7 +83,7 @@ def _spatial_one(bench: Bench, item: DataItem, ratio: float) -> list[Block]:
     shown: list[tuple[str, NDArray[np.floating[Any]]]] = []
     for choice in bench.methods_of("spatial", METHODS):
         gridded = choice.method in GRIDDED
-        done = bench.fit(item, choice, crop=ratio, scale=1.0 if gridded else scale, tag=f"r{ratio:g}")
+        done = bench.fit(item, choice, crop=ratio, scale=1.0 if gridded else scale)
         if done is None:
             continue
         image = done.series().image
@@ -143,7 +143,7 @@ def _temporal_one(bench: Bench, item: DataItem, factor: int) -> list[Block]:
     rows: list[Row] = []
     series = []
     for choice in bench.methods_of("temporal", METHODS):
-        done = bench.fit(item, choice, keep_every=factor, tag=f"x{factor}")
+        done = bench.fit(item, choice, keep_every=factor)
         if done is None:
             continue
         label = f"{choice.label}, linear" if choice.method in GRIDDED else choice.label

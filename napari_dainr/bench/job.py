@@ -43,9 +43,12 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Digest of everything that the result and its time depend on, defaults of the settings among them."""
+        """Digest of everything that the result and its time depend on, defaults of the settings among them.
+
+        Preset and changed settings count only by what they add up to, so that a study finds what another has made.
+        """
         facts = {
-            "recipe": self.recipe.model_dump(exclude={"data"}),
+            "recipe": self.recipe.model_dump(exclude={"data", "preset", "settings"}),
             "settings": self.recipe.config().model_dump(),
             "data": self.digest,
             "crop": self.crop,
@@ -136,8 +139,6 @@ def job_for(
     crop: float = 1.0,
     keep_every: int = 1,
     scale: float = 1.0,
-    settings: dict[str, Any] | None = None,
-    tag: str = "",
 ) -> Job:
     """A fit of one method to one data set; everything but method, settings and seed is the same for all methods."""
     recipe = recipe_from(
@@ -146,7 +147,7 @@ def job_for(
             "spokes_per_frame": item.spokes_per_frame,
             "method": choice.method,
             "preset": choice.preset,
-            "settings": choice.settings | (settings or {}),
+            "settings": choice.settings,
             "scale": scale,
             "upsample": keep_every,
             "device": device,
@@ -155,5 +156,4 @@ def job_for(
         },
         f"{item.name}, {choice.label}",
     )
-    name = "-".join(part for part in (item.name, choice.method, tag) if part)
-    return Job(name, recipe, item.digest, crop, keep_every, budget_s)
+    return Job(f"{item.name}-{choice.method}", recipe, item.digest, crop, keep_every, budget_s)

@@ -56,7 +56,9 @@ class Runner:
             # Interrupted before its first checkpoint, or failed: there is nothing to go on from.
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "job.json", job.as_json())
+        if not (folder / "job.json").exists():
+            # One that is there gives the same fit, perhaps by another preset; its checkpoint goes with its own recipe.
+            write_text(folder / "job.json", job.as_json())
         try:
             show(self._events(folder), f"{job.name} {label}", self.quiet)
         except DainrError as error:

@@ -354,7 +354,8 @@ def _phantom_item(entry: DataEntry, folder: Path) -> DataItem:
         image, tr_s, fov = cine_phantom(fine, entry.frames), 0.0046, 300.0
     else:
         image, tr_s, fov = liver_phantom(fine, entry.frames)[0], 0.11, 380.0
-        rois = liver_phantom((entry.matrix, entry.matrix), entry.frames)[1]
+        masks = liver_phantom((entry.matrix, entry.matrix), entry.frames)[1]
+        rois = {name: mask for name, mask in masks.items() if mask.any()}
     clean = np.abs(band_limit(image, (entry.matrix, entry.matrix)))
     reference = None
     if entry.noisy_frames:

@@ -1,0 +1,97 @@
+"""Clock, scores, tables and documents."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_dainr.bench.bench import Column, table_of
+from napari_dainr.bench.child import FitClock
+from napari_dainr.bench.document import Block, Code, Heading, Picture, Table, Text, as_html, as_markdown
+from napari_dainr.bench.scoring import cached, roi_errors
+from napari_dainr.recipe import Notice, Progress, Saved
+
+
+def at(step: int, speed: float = 2.0) -> Progress:
+    return Progress(step, 10, "s", {}, 0.0, speed, 0.0)
+
+
+def test_clock_counts_steps_and_nothing_else(tmp_path: Path) -> None:
+    clock = FitClock()
+    clock.tell(Notice("device cpu"), 1.0)
+    clock.tell(Notice("8 coils, 8 used; NUFFT by finufft"), 2.0)
+    assert (clock.preparation_s, clock.fit_s) == (3.0, 0.0)
+    clock.tell(at(1), 0.5)
+    state = tmp_path / "state"
+    clock.tell(Saved(state, 1), 7.0)  # a checkpoint right behind its step costs the fit nothing
+    assert clock.fit_s == 0.5
+    clock.tell(Saved(state, 3), 7.0)  # two steps at two a second, then a checkpoint
+    assert clock.fit_s == 1.5
+    clock.tell(at(4), 0.5)
+    clock.tell(Notice("stopped"), 1.0)
+    clock.tell(Saved(state, 4), 1.0)
+    clock.tell(Saved(tmp_path, 4), 4.0)
+    assert clock.fit_s == 2.0
+    assert clock.drawing_s == 4.0
+    assert clock.preparation_s == 3.0
+
+
+def test_region_error_is_what_its_definition_says() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.random((6, 9, 8)) + 0.2
+    masks = {"a": rng.random((9, 8)) > 0.6, "b": rng.random((9, 8)) > 0.6}
+    image = (3.0 * truth + rng.standard_normal(truth.shape) * 0.1) * np.exp(1j * rng.random(truth.shape))
+    r = np.abs(image)
+    factor = np.vdot(r, truth) / np.vdot(r, r)
+    for name, error in roi_errors(image, truth, masks).items():
+        found = np.array([(factor * frame)[masks[name]].mean() for frame in r])
+        true = np.array([frame[masks[name]].mean() for frame in truth])
+        expected = np.sqrt(np.mean((found - true) ** 2)) / (true.max() - true.min())
+        assert error == pytest.approx(expected, rel=1e-9)
+    assert roi_errors(7 * truth, truth, masks)["a"] == pytest.approx(0, abs=1e-12)
+
+
+def test_figures_are_made_again_when_what_judges_them_changes(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> dict[str, float]:
+        made.append(1)
+        return {"x": float(len(made))}
+
+    assert cached(tmp_path, "f", "one", make) == {"x": 1.0}
+    assert cached(tmp_path, "f", "one", make) == {"x": 1.0}
+    assert cached(tmp_path, "f", "two", make) == {"x": 2.0}
+    (tmp_path / "f.json").write_text("{", encoding="utf-8")
+    assert cached(tmp_path, "f", "two", make) == {"x": 3.0}
+
+
+def test_table_marks_the_best_and_leaves_out_what_nobody_has() -> None:
+    columns = [Column("up", "up", 1, 1), Column("down", "down", 2, -1), Column("none", "none", 1, 1)]
+    rows = [("a", {"up": [1.0, 2.0], "down": [0.5]}), ("b", {"up": [4.0], "down": [0.25]}), ("c", {})]
+    table = table_of("method", rows, columns)
+    assert table.head == ["method", "up", "down"]
+    assert table.rows == [["a", "1.5 ± 0.7", "0.50"], ["b", "**4.0**", "**0.25**"], ["c", "–", "–"]]
+
+
+def test_document_in_both_forms(tmp_path: Path) -> None:
+    Image.new("L", (3, 2)).save(tmp_path / "p.png")
+    blocks: list[Block] = [
+        Heading(1, "A < B"),
+        Text("**bold** and `code`"),
+        Code("$ x > y", "console"),
+        Table(["a", "b"], [["1|2", "**3**"]], "cap"),
+        Picture("p.png", "what it shows"),
+    ]
+    text = as_markdown(blocks)
+    assert text.startswith("# A < B\n\n**bold** and `code`\n\n```console\n$ x > y\n```\n")
+    assert "| 1\\|2 | **3** |" in text
+    assert "![p](p.png)\n\n*what it shows*" in text
+    page = as_html(blocks, tmp_path)
+    assert "<h1>A &lt; B</h1>" in page
+    assert "<strong>bold</strong> and <code>code</code>" in page
+    assert "<td>1|2</td><td><strong>3</strong></td>" in page
+    assert re.search(r'src="data:image/png;base64,[A-Za-z0-9+/=]{20,}"', page)
