@@ -1,0 +1,124 @@
+"""Work beside the event loop of which only the newest request counts: sliders, tables, maps."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+from qtpy.QtCore import QThreadPool
+
+from napari_dainr.gui._worker import Failed, as_failed
+
+__all__ = ["Latest"]
+
+EXIT_MS = 10_000
+_at_work: set[Latest] = set()
+
+Work = Callable[[threading.Event], Iterator[Any]]
+"""Yields results for the main thread; looks at the event between small pieces of work and ends when it is set."""
+
+
+def _end_all() -> None:
+    """At the end of the program: a thread that outlives Qt aborts the process."""
+    if _at_work:
+        for latest in list(_at_work):
+            latest.cancel()
+        pool = QThreadPool.globalInstance()
+        if pool is not None:
+            pool.waitForDone(EXIT_MS)
+
+
+atexit.register(_end_all)
+
+
+class Latest:
+    """One job at a time; a newer one stops the older, begins when that has ended, and drops those in between.
+
+    All methods are for the main thread, and ``arrive``, ``fail`` and ``rest`` are called there.
+
+    Parameters
+    ----------
+    what
+        What is done, for the sentence when it fails.
+    arrive(result)
+        Every result of the newest job.
+    fail(Failed)
+        It ended badly.
+    rest()
+        Nothing is at work any more.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        arrive: Callable[[Any], None],
+        fail: Callable[[Failed], None],
+        rest: Callable[[], None] | None = None,
+    ) -> None:
+        self._what, self._arrive, self._fail, self._rest = what, arrive, fail, rest
+        self._stop: threading.Event | None = None
+        self._waiting: Work | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is at work."""
+        return self._stop is not None
+
+    def ask(self, work: Work) -> None:
+        """Do this, and nothing older."""
+        if self._stop is not None:
+            self._stop.set()
+            self._waiting = work
+        else:
+            self._begin(work)
+
+    def cancel(self) -> None:
+        """Stop, and drop what comes."""
+        self._waiting = None
+        if self._stop is not None:
+            self._stop.set()
+
+    def _begin(self, work: Work) -> None:
+        from napari.qt.threading import create_worker
+
+        stop = threading.Event()
+
+        def steps() -> Generator[Any, None, Failed | None]:
+            try:
+                for result in work(stop):
+                    if stop.is_set():
+                        return None
+                    yield result
+            except Exception as error:  # an exception that leaves a worker may be swallowed: it is returned
+                return as_failed(error, self._what)
+            return None
+
+        def yielded(result: object) -> None:
+            if not stop.is_set():
+                self._arrive(result)
+
+        def returned(outcome: Failed | None) -> None:
+            if outcome is not None and not stop.is_set():
+                self._fail(outcome)
+
+        def finished() -> None:
+            if self._stop is not stop:
+                return
+            self._stop = None
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                self._begin(waiting)
+                return
+            _at_work.discard(self)
+            if self._rest is not None:
+                self._rest()
+
+        self._stop = stop
+        _at_work.add(self)
+        worker = create_worker(steps, _start_thread=False)
+        worker.yielded.connect(yielded)
+        worker.returned.connect(returned)
+        worker.finished.connect(finished)
+        worker.start()

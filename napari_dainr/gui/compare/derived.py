@@ -1,0 +1,66 @@
+"""Layers that are made from another one and lie on it: maps, phases, deformation fields. Held by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.gui.compare.layers import DERIVED
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+__all__ = ["DerivedLayers", "short_name"]
+
+
+def short_name(layer: Image) -> str:
+    """The part of a layer's name that says the method."""
+    return str(layer.name).split(" · ")[0]
+
+
+class DerivedLayers:
+    """One layer per source and kind, used again; one that was deleted is added again."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._layers: list[tuple[Layer, str, Layer]] = []
+
+    def get(self, source: Layer, kind: str) -> Layer | None:
+        """The layer of this kind, if it is still there."""
+        self._layers = [entry for entry in self._layers if entry[2] in self._viewer.layers]
+        return next((made for of, what, made in self._layers if of is source and what == kind), None)
+
+    def of_kind(self, *kinds: str) -> list[tuple[Layer, str, Layer]]:
+        """(source, kind, layer) of all that are still there."""
+        return [entry for entry in self._layers if entry[1] in kinds and entry[2] in self._viewer.layers]
+
+    def put(self, source: Layer, kind: str, data: Any, add: Callable[..., Layer], name: str, **look: Any) -> Layer:
+        """Show ``data``: in the layer of this kind, or in a new one right above its source that ``add`` makes.
+
+        ``look`` holds keywords of the new layer; of a layer that is used again only data, name and place change.
+        """
+        layer = self.get(source, kind)
+        if layer is not None:
+            layer.data = data
+            layer.name = name
+            for key in ("scale", "translate", "contrast_limits_range", "contrast_limits"):
+                if key in look:
+                    setattr(layer, key, look[key])
+            layer.visible = True
+            return layer
+        look.pop("contrast_limits_range", None)
+        layer = add(
+            data,
+            name=name,
+            axis_labels=source.axis_labels,
+            units=source.units,
+            metadata={DERIVED: kind, "notice": RESEARCH_USE},
+            **{"scale": source.scale, "translate": source.translate} | look,
+        )
+        layers = self._viewer.layers
+        if source in layers:
+            layers.move(layers.index(layer), layers.index(source) + 1)
+        self._layers.append((source, kind, layer))
+        return layer
