@@ -12,7 +12,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.cli.arrays import load_npy
 from napari_dainr.cli.commands import Commands
 from napari_dainr.cli.runs import load_runs
-from napari_dainr.errors import ExportError, InputError
+from napari_dainr.errors import ExportError, InputError, reason_of
 
 if TYPE_CHECKING:
     from napari_dainr.analysis.comparison import Row
@@ -134,8 +134,9 @@ def _write(
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or "error").lower()
-        raise ExportError(f"{args.output.name}: the folder cannot be made ({reason}); choose another place.") from None
+        raise ExportError(
+            f"{args.output.name}: the folder cannot be made ({reason_of(error)}); choose another place."
+        ) from None
     write_text(args.output / "scores.json", _as_json(against, rows))
     truth = reference.magnitude
     frame = len(truth) // 2 if args.frame is None else args.frame

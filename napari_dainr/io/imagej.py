@@ -22,7 +22,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.outlines import joined, region_outline
 from napari_dainr.analysis.regions import Region, RegionSet, box_corners, read_region
-from napari_dainr.errors import InputError
+from napari_dainr.errors import InputError, reason_of
 from napari_dainr.io.atomic import atomic_write
 
 __all__ = ["load_imagej", "write_imagej"]
@@ -213,8 +213,8 @@ def load_imagej(path: Path, geometry: Geometry) -> tuple[RegionSet, list[str]]:
         except InputError as error:
             raise InputError(f"{path.name}: {error}") from None
         except Exception as error:  # roifile raises what it likes for damaged bytes
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:100]
-            raise InputError(f"{path.name}: {name} is not an ImageJ ROI that can be read ({reason}).") from None
+            said = reason_of(error)
+            raise InputError(f"{path.name}: {name} is not an ImageJ ROI that can be read ({said}).") from None
         if not found:
             remarks.append(f"{name}: is a {roi.roitype.name.lower()} ROI, which has no area; it was left out.")
         for region in found:
@@ -240,8 +240,7 @@ def _entries(path: Path) -> list[tuple[str, bytes]]:
                 raise InputError(f"{path.name}: holds too many or too large entries for ROIs; give another file.")
             return [(Path(info.filename).stem, archive.read(info)) for info in infos]
     except OSError as error:
-        reason = (error.strerror or "error").lower()
-        raise InputError(f"{path.name}: cannot be read ({reason}); give a .roi or .zip of ImageJ.") from None
+        raise InputError(f"{path.name}: cannot be read ({reason_of(error)}); give a .roi or .zip of ImageJ.") from None
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError):
         raise InputError(f"{path.name}: is not a zip of ImageJ ROIs, or is damaged; save it again.") from None
 

@@ -216,9 +216,10 @@ def _read(path: Path) -> NDArray[np.int64]:
         raise
     except FileNotFoundError:
         raise InputError(f"{path.name}: there is no such file; give a NIfTI mask.") from None
-    except Exception as error:  # nibabel raises what it likes for damaged files
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:100]
-        raise InputError(f"{path.name}: is not a NIfTI file that can be read ({reason}).") from None
+    except Exception as error:  # nibabel raises what it likes for damaged files, with the whole path in the text
+        raise InputError(
+            f"{path.name}: is not a NIfTI file that can be read ({type(error).__name__}); give another."
+        ) from None
     if volume.dtype.kind not in "biuf" or not np.isfinite(volume).all() or (volume != np.rint(volume)).any():
         raise InputError(f"{path.name}: holds values that are not whole numbers; it seems to be an image, not a mask.")
     if (volume < 0).any() or volume.max(initial=0) > 2**31:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.regions import RegionSet
-from napari_dainr.errors import InputError
+from napari_dainr.errors import InputError, reason_of
 from napari_dainr.io.atomic import write_text
 
 __all__ = ["REGION_FILES", "export_regions", "import_regions", "load_regions", "other_field", "save_regions"]
@@ -47,8 +47,7 @@ def load_regions(path: Path) -> RegionSet:
     except UnicodeDecodeError:
         raise InputError(f"{path.name}: is not JSON; give a file of regions that this program saved.") from None
     except OSError as error:
-        reason = (error.strerror or "error").lower()
-        raise InputError(f"{path.name}: cannot be read ({reason}); give a file of regions.") from None
+        raise InputError(f"{path.name}: cannot be read ({reason_of(error)}); give a file of regions.") from None
     return RegionSet.from_json(text, path.name)
 
 
