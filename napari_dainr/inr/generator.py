@@ -54,7 +54,7 @@ class FrameGenerator(nn.Module):
     matrix : (y, x)
         Any sizes; level l is ⌈n / 2^(levels − l)⌉ pixels wide, and one row or column is cut off where that is odd.
     levels : int
-        Enlargements.
+        Enlargements; fewer where the smallest image would be narrower than two pixels.
     width : int
         Feature images at every level.
     blocks : int
@@ -76,6 +76,9 @@ class FrameGenerator(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        # A single pixel has no spread to normalise by: small matrices begin at a later level.
+        while levels > 0 and min(matrix) <= 2**levels:
+            levels -= 1
         self.sizes = [(-(-matrix[0] // 2**k), -(-matrix[1] // 2**k)) for k in range(levels, -1, -1)]
         first = self.sizes[0][0] * self.sizes[0][1]
         layers = [nn.Linear(3, mapping_width), nn.Linear(mapping_width, first)]

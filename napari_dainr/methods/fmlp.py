@@ -80,9 +80,10 @@ class FmlpMethod:
 
     def _fresh(self, n_frames: int, matrix: tuple[int, int], device: torch.device) -> FmlpState:
         config = self.config
+        cycles = config.space_cycles if config.space_cycles is not None else max(matrix) / 16
         generator = torch.Generator().manual_seed(self.seed * 7919)
         network = SeparableFourierMlp(
-            space=FourierFeatures((config.space_cycles, config.space_cycles), config.space_features, generator),
+            space=FourierFeatures((cycles, cycles), config.space_features, generator),
             time=FourierFeatures((config.time_cycles,), config.time_features, generator),
             width=config.width,
             depth=config.depth,

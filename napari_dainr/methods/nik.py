@@ -127,7 +127,10 @@ class NikMethod:
     def _fresh(self, n_frames: int, csm: Tensor, envelope: Tensor) -> NikState:
         config = self.config
         generator = torch.Generator().manual_seed(self.seed * 7919)
-        spreads = (config.space_spread, config.space_spread, config.time_spread)
+        if config.space_spread is not None:
+            spreads = (config.space_spread, config.space_spread, config.time_spread)
+        else:
+            spreads = (csm.shape[-2] / 4, csm.shape[-1] / 4, config.time_spread)
         network = PeriodicMlp(
             FourierFeatures(spreads, config.features, generator),
             width=config.width,

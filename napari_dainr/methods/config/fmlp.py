@@ -41,12 +41,13 @@ class FmlpConfig(MethodConfig):
         title="space features",
         description="Fourier features of the place (x, y): as many sines and cosines together.",
     )
-    space_cycles: float = Field(
-        8.0,
+    space_cycles: float | None = Field(
+        None,
         gt=0,
         le=1000,
         title="σ (space)",
-        description="Spread of the features' spatial frequencies: high is sharp and noisy, low is smooth.",
+        description="Spread of the features' spatial frequencies: high is sharp and noisy, low is smooth "
+        "(empty: a 16th of the matrix).",
         json_schema_extra={"unit": "cycles/FOV"},
     )
     time_features: int = Field(

@@ -40,12 +40,13 @@ class NikConfig(MethodConfig):
     features: int = Field(
         256, ge=2, le=8192, multiple_of=2, description="Fourier features of (ky, kx, t): as many sines and cosines."
     )
-    space_spread: float = Field(
-        32.0,
+    space_spread: float | None = Field(
+        None,
         gt=0,
         le=10_000,
         title="σ (k-space)",
-        description="Spread of the features' frequencies over k-space; a quarter of the matrix suits the field of view.",
+        description="Spread of the features' frequencies over k-space, as wide as the object is in pixels "
+        "(empty: a quarter of the matrix).",
         json_schema_extra={"unit": "cycles/k-space"},
     )
     time_spread: float = Field(
