@@ -9,6 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from napari_dainr.errors import InputError, ResourceError
@@ -101,8 +102,8 @@ def fetch_weights(architecture: str, folder: Path | None = None) -> Path:
             f"{published.file}: cannot be fetched from {_server(published.url)} ({reason}); get the file on a machine "
             "with a connection and give its path in extractor_weights."
         ) from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, HTTPException) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise ResourceError(
             f"{published.file}: cannot be fetched or kept ({reason}); get the file by other means and give its path in "
             "extractor_weights."

@@ -63,9 +63,8 @@ class DainrConfig(MethodConfig):
     )
     extractor_sha256: str = Field(
         "",
-        pattern="^[0-9a-fA-F]{0,64}$",
         title="weights SHA-256",
-        description="What the file's SHA-256 must be, or begin with; empty: any.",
+        description="What the file's SHA-256 must be, or its first eight digits or more; empty: any.",
     )
     extractor_input: Literal["magnitude", "complex"] = Field(
         "magnitude",
@@ -145,6 +144,29 @@ class DainrConfig(MethodConfig):
         title="averaging",
         description="Exponential averaging of the weights, bias corrected (0: off).",
     )
+
+    @field_validator("extractor")
+    @classmethod
+    def _extractor_has_an_image(cls, extractor: str, info: ValidationInfo) -> str:
+        if extractor != "none" and info.data.get("feature") == "none":
+            raise ValueError("the feature is none, so there is no image to look at; choose feature nufft, as the paper")
+        return extractor
+
+    @field_validator("extractor_weights")
+    @classmethod
+    def _extractor_has_weights(cls, weights: str, info: ValidationInfo) -> str:
+        extractor = info.data.get("extractor", "none")
+        if extractor != "none" and not weights.strip():
+            raise ValueError(f"extractor {extractor} needs the path of its published weights, or 'download'")
+        return weights.strip()
+
+    @field_validator("extractor_sha256")
+    @classmethod
+    def _sha256_is_one(cls, digits: str) -> str:
+        digits = digits.strip().lower()
+        if digits and not (8 <= len(digits) <= 64 and set(digits) <= set("0123456789abcdef")):
+            raise ValueError("give the 64 hexadecimal digits of a SHA-256, or its first eight or more")
+        return digits
 
     @field_validator("growth")
     @classmethod
