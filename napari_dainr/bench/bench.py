@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -40,7 +40,6 @@ class Bench:
     budget_s: float | None = None
     threads: int | None = None
     device: str = "auto"
-    settings: dict[str, Any] = field(default_factory=dict)
 
     def choice(self, study: str) -> StudyChoice:
         """What a study was asked to run on."""

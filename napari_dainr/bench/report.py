@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def run_bench(bench: Bench, studies: list[str], folder: Path, command: str) -> l
     told: list[Block] = []
     blocks: list[Block] = []
     for study in studies:
-        told += DRAW[study](bench)
+        told += DRAW[study](replace(bench, budget_s=bench.choice(study).budget_s or bench.budget_s))
         blocks = [*_head(bench, command), *told, *_tail(bench)]
         write_report(blocks, folder)
     return blocks

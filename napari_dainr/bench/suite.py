@@ -78,6 +78,7 @@ class StudyEntry(_Strict):
     ratios: list[float] | None = None
     factors: list[float] | None = None
     iterations: int | None = Field(None, ge=1)
+    budget: float | None = Field(None, gt=0)
 
 
 class SuiteFile(_Strict):
@@ -149,6 +150,7 @@ class StudyChoice:
     ratios: list[float] | None = None
     factors: list[float] | None = None
     iterations: int | None = None
+    budget_s: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +212,7 @@ def load_suite(path: Path) -> Suite:
         if names.count(name) > 1:
             raise InputError(f"{path.name}: two data sets are called {name!r}; rename one.")
     studies: dict[str, StudyChoice] = {
-        name: StudyChoice(one.data, _choices(one.methods), one.ratios, one.factors, one.iterations)
+        name: StudyChoice(one.data, _choices(one.methods), one.ratios, one.factors, one.iterations, one.budget)
         for name, one in found.studies.items()
     }
     for study, choice in studies.items():
