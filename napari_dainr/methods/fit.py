@@ -12,9 +12,11 @@ from napari_dainr.methods.config import MethodConfig
 from napari_dainr.methods.dainr import DainrMethod
 from napari_dainr.methods.fmlp import FmlpMethod
 from napari_dainr.methods.grasp import GraspMethod
+from napari_dainr.methods.hashinr import HashinrMethod
 from napari_dainr.methods.lowrank import LowrankMethod
 from napari_dainr.methods.nik import NikMethod
 from napari_dainr.methods.nufft import NufftMethod
+from napari_dainr.methods.stinr import StinrMethod
 from napari_dainr.methods.tddip import TddipMethod
 
 __all__ = ["METHODS", "fit", "make_method"]
@@ -24,6 +26,8 @@ METHODS: dict[str, Callable[[Any, int], Method]] = {
     "grasp": GraspMethod,
     "lowrank": LowrankMethod,
     "tddip": TddipMethod,
+    "hashinr": HashinrMethod,
+    "stinr": StinrMethod,
     "fmlp": FmlpMethod,
     "nik": NikMethod,
     "dainr": DainrMethod,

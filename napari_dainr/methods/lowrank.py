@@ -7,8 +7,8 @@ into one block where the scope is global) and R_b the matrix (frame × pixel) of
     model "sum"    min_L,S  ½ ‖A (L+S) − y‖²  + (λ_L / K) Σ_k Σ_{b ∈ B_k} ‖R_b L‖_* + λ_S ‖D S‖₁ ,   x = L + S
 
 with (D x)_f = x_{f+1} − x_f. "Both" with global scope is k-t SLR (Lingala et al., IEEE TMI 30:1042, 2011) with its
-convex Schatten norm, p = 1, and the temporal part of its total variation; blocks are those of Trzasko and Manduca (ISMRM
-2011, 4371); "sum" is L+S (Otazo, Candès, Sodickson, MRM 73:1125, 2015) with its temporal-difference sparsifier.
+convex Schatten norm, p = 1, and the temporal part of its total variation; blocks are those of Trzasko and Manduca
+(ISMRM 2011, 4371); "sum" is L+S (Otazo, Candès, Sodickson, MRM 73:1125, 2015) with its temporal-difference sparsifier.
 docs/explanation/rivals-regularised.md lists the differences.
 
 Solved by the primal-dual method of Chambolle and Pock (J. Math. Imaging Vis. 40:120, 2011), over-relaxed (Condat,

@@ -92,7 +92,7 @@ def in_chunks(work: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor:
         return work(blocks)
     # OpenMP's number of threads is a thread's own; torch brings its setting to a new thread when it is asked for it.
     torch.get_num_threads()
-    return torch.cat([work(chunk) for chunk in blocks.split(CHUNK)])
+    return torch.cat([work(blocks[first : first + CHUNK]) for first in range(0, len(blocks), CHUNK)])
 
 
 def _gram(matrices: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,9 +16,11 @@ from napari_dainr.methods.config.base import MethodConfig
 from napari_dainr.methods.config.dainr import DainrConfig
 from napari_dainr.methods.config.fmlp import FmlpConfig
 from napari_dainr.methods.config.grasp import GraspConfig
+from napari_dainr.methods.config.hashinr import HashinrConfig
 from napari_dainr.methods.config.lowrank import LowrankConfig
 from napari_dainr.methods.config.nik import NikConfig
 from napari_dainr.methods.config.nufft import NufftConfig
+from napari_dainr.methods.config.stinr import StinrConfig
 from napari_dainr.methods.config.tddip import TddipConfig
 
 __all__ = [
@@ -28,10 +30,12 @@ __all__ = [
     "DainrConfig",
     "FmlpConfig",
     "GraspConfig",
+    "HashinrConfig",
     "LowrankConfig",
     "MethodConfig",
     "NikConfig",
     "NufftConfig",
+    "StinrConfig",
     "TddipConfig",
     "method_config",
     "preset_values",
@@ -45,6 +49,8 @@ CONFIGS: dict[str, type[MethodConfig]] = dict(
             GraspConfig,
             LowrankConfig,
             TddipConfig,
+            HashinrConfig,
+            StinrConfig,
             FmlpConfig,
             NikConfig,
             DainrConfig,
