@@ -52,6 +52,12 @@ def _compare(args: argparse.Namespace) -> int:
     rows = metric_table(dict(compared), reference, roi)
     if all(row.reason for row in rows):
         raise InputError(f"compare: nothing can be compared with {against}: {rows[0].reason}")
+    if not args.gain > 0:
+        raise InputError(f"--gain {args.gain:g}: must be above 0.")
+    if args.frame is not None and not 0 <= args.frame < reference.n_frames:
+        raise InputError(
+            f"--frame {args.frame}: there are {reference.n_frames} frames; choose 0 to {reference.n_frames - 1}."
+        )
     if args.output is not None:
         _write(args, against, reference, dict(compared), rows)
     if args.json:
@@ -140,8 +146,6 @@ def _write(
     write_text(args.output / "scores.json", _as_json(against, rows))
     truth = reference.magnitude
     frame = len(truth) // 2 if args.frame is None else args.frame
-    if not 0 <= frame < len(truth):
-        raise InputError(f"--frame {frame}: there are {len(truth)} frames; choose 0 to {len(truth) - 1}.")
     columns = []
     for number, row in enumerate(rows, start=1):
         if row.reason:

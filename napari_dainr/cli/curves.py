@@ -63,21 +63,18 @@ def _curves(args: argparse.Namespace) -> int:
     window = suggest_baseline([curve for _, _, curve in read]) if given is None else given
     for doubt in doubts:
         print(f"napari-dainr: {doubt}", file=sys.stderr)
-    write_curves(
-        [CurveEntry(name, r.name, r.role, curve, baseline_of(curve, window)) for name, r, curve in read], args.output
-    )
+    curves = [CurveEntry(name, r.name, r.role, curve, baseline_of(curve, window)) for name, r, curve in read]
+    how = Onset(args.onset)
+    quantities = [
+        QuantityEntry(
+            name, r.name, r.role, curve.n,
+            curve_quantities(curve, window, onset=how, auc_s=args.auc, statistic=args.statistic),
+        )
+        for name, r, curve in read
+    ]  # fmt: skip
+    write_curves(curves, args.output)
     if args.quantities is not None:
-        how = Onset(args.onset)
-        write_quantities(
-            [
-                QuantityEntry(
-                    name, r.name, r.role, curve.n,
-                    curve_quantities(curve, window, onset=how, auc_s=args.auc, statistic=args.statistic),
-                )
-                for name, r, curve in read
-            ],
-            args.quantities,
-        )  # fmt: skip
+        write_quantities(quantities, args.quantities)
     for number, (name, series) in enumerate(runs, start=1):
         print(f"run {number}: {name}, {series.n_frames} frames, native temporal resolution "
               f"{series.frame_duration_s:.3g} s")  # fmt: skip
