@@ -1,0 +1,85 @@
+"""What fits share: parts in order, every item once per pass, averaged weights lent and taken back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, side_by_side, sum_gradients
+from napari_dainr.inr.parallel import get_threads, set_threads
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> object:
+    before = get_threads()
+    set_threads(request.param)
+    yield request.param
+    set_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_parts_come_back_in_order_with_the_mode_of_the_caller() -> None:
+    weight = torch.ones(3, requires_grad=True)
+
+    def work(part: int) -> Tensor:
+        return (weight * part).sum()
+
+    results = side_by_side(work, 5, torch.device("cpu"))
+    assert [r.item() for r in results] == [0, 3, 6, 9, 12] and all(r.requires_grad for r in results)
+    with torch.no_grad():
+        assert not any(r.requires_grad for r in side_by_side(work, 5, torch.device("cpu")))
+
+
+def test_parts_use_threads_and_errors_arrive() -> None:
+    before = get_threads()
+    set_threads(2)
+    try:
+        meet = threading.Barrier(2, timeout=20)  # breaks unless both parts run at the same time
+        assert sorted(side_by_side(lambda part: meet.wait(), 2, torch.device("cpu"))) == [0, 1]
+        with pytest.raises(ZeroDivisionError):
+            side_by_side(lambda part: 1 // part, 2, torch.device("cpu"))
+    finally:
+        set_threads(before)
+
+
+def test_every_item_once_per_pass_in_orders_that_differ() -> None:
+    orders = [[item_of_step(p * 7 + i, 7, seed=3) for i in range(7)] for p in range(4)]
+    assert all(sorted(order) == list(range(7)) for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+    assert [item_of_step(i, 7, seed=4) for i in range(7)] != orders[0]
+
+
+def test_late_decay() -> None:
+    assert [late_decay(s, 100, 0.01) for s in (0, 50)] == [1, 1]
+    assert late_decay(75, 100, 0.01) == pytest.approx(0.1) and late_decay(100, 100, 0.01) == pytest.approx(0.01)
+
+
+def test_gradients_add_up() -> None:
+    a, b, c = ([torch.randn(3), torch.randn(2, 2)] for _ in range(3))
+    for total, parts in zip(sum_gradients([a, b, c]), zip(a, b, c, strict=True), strict=True):
+        assert torch.equal(total, parts[0] + parts[1] + parts[2])
+
+
+def test_averaged_weights_are_lent_and_taken_back() -> None:
+    network = nn.Linear(2, 1, bias=False)
+    fit = NetworkFit(network, 0.1, weight_decay=0.0, ema=0.5)
+    history = []
+    for _ in range(3):
+        fit.descend([torch.ones(1, 2)])
+        history.append(network.weight.detach().clone())
+    expected = (history[0] * 0.125 + history[1] * 0.25 + history[2] * 0.5) / 0.875
+    with fit.averaged():
+        assert torch.allclose(network.weight, expected)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(network.weight, history[2])
+
+
+def test_descending_is_adam() -> None:
+    """Against AdamW's formula by hand, first step: w ← w (1 − r η λ) − r η g / (|g| + ε)."""
+    network = nn.Linear(3, 1, bias=False)
+    before, gradient = network.weight.detach().clone(), torch.tensor([[2.0, -0.5, 1e-3]])
+    NetworkFit(network, 0.1, weight_decay=0.2, ema=0.0).descend([gradient], rate=0.5)
+    assert torch.allclose(network.weight, before * (1 - 0.05 * 0.2) - 0.05 * gradient.sign(), atol=1e-5)

@@ -1,0 +1,133 @@
+"""FMLP: the features, the function, and the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from napari_dainr.inr.fitting import item_of_step
+from napari_dainr.inr.fourier import FourierFeatures, SeparableFourierMlp
+from napari_dainr.inr.parallel import get_threads, set_threads
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.config import FmlpConfig, method_config
+from napari_dainr.methods.fmlp import FmlpMethod, FmlpState
+from napari_dainr.methods.problem import density_compensated
+
+SMALL = {"space_features": 64, "time_features": 16, "space_cycles": 3.0, "width": 32, "depth": 3}
+
+
+def run(problem: Problem, steps: int, **changes: object) -> tuple[FmlpMethod, FmlpState]:
+    method = FmlpMethod(FmlpConfig.model_validate({**SMALL, "n_steps": steps, **changes}))
+    state = method.start(problem)
+    while not method.done(state):
+        method.step(problem, state)
+    return method, state
+
+
+def test_features_are_the_formula_and_have_unit_power() -> None:
+    features = FourierFeatures((3.0, 0.5), 512, torch.Generator().manual_seed(0))
+    coords = torch.tensor([[0.3, -0.7], [0.0, 0.0]])
+    code = features(coords)
+    angle = features.frequencies[0] * 0.3 - features.frequencies[1] * 0.7
+    assert torch.allclose(code[0], 2**0.5 * torch.cat([angle.sin(), angle.cos()]), atol=1e-4)
+    assert torch.allclose((code**2).mean(dim=1), torch.ones(2), atol=1e-4)
+    # In cycles over the range of two: π v B turns B times.
+    spreads = features.frequencies.std(dim=1) / torch.pi
+    assert float(spreads[0]) == pytest.approx(3.0, rel=0.15) and float(spreads[1]) == pytest.approx(0.5, rel=0.15)
+
+
+def test_separable_first_layer_is_a_layer_on_joined_features() -> None:
+    source = torch.Generator().manual_seed(0)
+    network = SeparableFourierMlp(
+        space=FourierFeatures((2.0, 2.0), 8, source),
+        time=FourierFeatures((1.0,), 6, source),
+        width=7,
+        depth=2,
+        n_out=2,
+        generator=source,
+    )
+    coords, time = torch.rand(11, 2), torch.tensor(0.4)
+    joined = torch.cat([network.space(coords), network.time(time.reshape(1, 1)).expand(11, -1)], dim=1)
+    weights = torch.cat([network.first_space.weight, network.first_time.weight], dim=1)
+    x = torch.relu(joined @ weights.T + network.first_space.bias + network.first_time.bias)
+    x = (x - x.mean(dim=1, keepdim=True)) / (x.var(dim=1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    x = torch.relu(network.hidden[0](x))
+    x = (x - x.mean(dim=1, keepdim=True)) / (x.var(dim=1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    assert torch.allclose(network(network.space(coords), time), network.last(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(("loss", "steps", "margin"), [("l1", 200, 3.0), ("l2", 400, 1.0)])
+def test_beats_nufft(
+    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], loss: str, steps: int, margin: float
+) -> None:
+    method, state = run(tiny_problem, steps, loss=loss, learning_rate=1e-2)
+    assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + margin
+
+
+def test_gradient_in_parts_is_the_gradient_of_the_loss(tiny_problem: Problem) -> None:
+    """The step's gradient, pulled back through the image by hand and in parts, against autograd in one piece."""
+    method, state = run(tiny_problem, 3, loss="l2")
+    captured: list[list[Tensor]] = []
+    descend = state.fit.descend
+    state.fit.descend = lambda gradients, rate: captured.append(list(gradients))  # type: ignore[method-assign]
+    reported = method.step(tiny_problem, state)["data"]
+    state.fit.descend = descend  # type: ignore[method-assign]
+    frame = item_of_step(3, 5, method.seed)
+    time = torch.tensor(2 * (frame - 5 // 2) / 5)
+    image = torch.view_as_complex(state.network(state.place, time)).reshape(state.matrix)
+    loss = ((tiny_problem.forward(image[None], [frame])[0] - tiny_problem.kdata[frame]).abs() ** 2).mean()
+    assert float(reported) == pytest.approx(loss.item(), rel=1e-4)
+    for ours, theirs in zip(captured[0], torch.autograd.grad(loss, state.fit.parameters), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()) + 1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_resumed_is_the_same_as_straight(tiny_problem: Problem, threads: int) -> None:
+    before = get_threads()
+    set_threads(threads)
+    try:
+        method, straight = run(tiny_problem, 12)
+    finally:
+        set_threads(before)
+    state = method.start(tiny_problem)
+    for _ in range(7):
+        method.step(tiny_problem, state)
+    tensors = {k: v.clone() for k, v in method.pack(state).items()}
+    again = FmlpMethod(method.config)
+    state = again.unpack(tensors, torch.device("cpu"))
+    while not again.done(state):
+        again.step(tiny_problem, state)
+    assert torch.equal(method.image(straight), again.image(state))
+
+
+def test_images_at_frames_between_them_and_at_another_scale(tiny_problem: Problem) -> None:
+    method, state = run(tiny_problem, 40)
+    whole = method.image(state)
+    assert whole.shape == (5, 33, 28)
+    drawn = method.image(state, torch.tensor([0.0, 1.5, 4.0]))
+    assert torch.equal(drawn[0], whole[0]) and torch.equal(drawn[2], whole[4])
+    assert not torch.equal(drawn[1], drawn[0])
+    large = method.image(state, scale=2.0)
+    assert large.shape == (5, 66, 56)
+    # Every second pixel of the large image lies on a pixel of the small one: 33 // 2 · 2 = 32 ≠ 66 // 2 = 33.
+    picked = large[:, 1::2, ::2]
+    assert torch.allclose(picked[:, :32], whole[:, :32], atol=1e-3 * float(whole.abs().max()))
+
+
+def test_preview_is_a_small_picture_of_the_series(
+    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float]
+) -> None:
+    method, state = run(tiny_problem, 200, learning_rate=1e-2)
+    preview = method.preview(state)
+    assert preview.shape == (5, 33, 28)
+    assert fitted_psnr(method.image(state)) > fitted_psnr(preview) > 12
+
+
+def test_paper_preset_has_the_numbers_of_the_published_program() -> None:
+    config = method_config("fmlp", "paper")
+    assert isinstance(config, FmlpConfig)
+    assert (config.width, config.depth, config.space_features, config.time_features) == (512, 7, 512, 128)
+    assert (config.learning_rate, config.loss) == (2e-4, "l2")

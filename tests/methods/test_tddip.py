@@ -1,0 +1,127 @@
+"""TD-DIP: the manifold, a generator for any matrix, and the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from napari_dainr.inr.generator import FrameGenerator, helix
+from napari_dainr.inr.parallel import get_threads, set_threads
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.config import TddipConfig, method_config
+from napari_dainr.methods.problem import density_compensated
+from napari_dainr.methods.tddip import TddipMethod, TddipState
+from napari_dainr.ops.resample import fourier_resize
+
+SMALL = {"width": 12, "levels": 2, "mapping_width": 32}
+
+
+def run(problem: Problem, steps: int, **changes: object) -> tuple[TddipMethod, TddipState]:
+    method = TddipMethod(TddipConfig.model_validate({**SMALL, "n_steps": steps, **changes}))
+    state = method.start(problem)
+    while not method.done(state):
+        method.step(problem, state)
+    return method, state
+
+
+def test_helix_turns_and_climbs() -> None:
+    z = helix(torch.tensor([0.0, 2.5, 5.0, 7.5, 10.0]), 11, cycles=2)
+    expected = torch.tensor([[1, 0, 0], [-1, 0, 0.25], [1, 0, 0.5], [-1, 0, 0.75], [1, 0, 1]])
+    assert torch.allclose(z, expected, atol=1e-5)
+    assert torch.allclose(helix(torch.arange(4), 4, 0)[:, :2], torch.tensor([1.0, 0.0]))
+    assert torch.isfinite(helix(torch.zeros(1), 1, 1)).all()
+
+
+@pytest.mark.parametrize("matrix", [(33, 28), (8, 8), (5, 19), (64, 31)])
+@pytest.mark.parametrize("levels", [1, 3, 4])
+def test_generator_draws_any_matrix(matrix: tuple[int, int], levels: int) -> None:
+    source = torch.Generator().manual_seed(0)
+    network = FrameGenerator(matrix, levels=levels, width=4, blocks=2, mapping_width=8, generator=source)
+    image = network(torch.tensor([1.0, 0.0, 0.0])).detach()
+    assert image.shape == matrix and image.is_complex()
+    # The last row and column are drawn by the network too, not left over from the cutting.
+    assert float(image[-1].abs().sum()) > 0 and float(image[:, -1].abs().sum()) > 0
+
+
+@pytest.mark.parametrize(("loss", "steps", "margin"), [("l1", 150, 3.0), ("l2", 300, 1.0)])
+def test_beats_nufft(
+    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], loss: str, steps: int, margin: float
+) -> None:
+    method, state = run(tiny_problem, steps, loss=loss, learning_rate=1e-2)
+    assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + margin
+
+
+def test_gradient_of_the_loss_against_finite_differences(tiny_problem: Problem) -> None:
+    method, state = run(tiny_problem, 5, loss="l2")
+    parameters = state.fit.parameters
+    gradients = torch.autograd.grad(method._loss(tiny_problem, state, 1), parameters)
+    size = float(torch.stack([(g**2).sum() for g in gradients]).sum().sqrt())
+    step = 1e-3
+
+    def moved(sign: int) -> float:
+        with torch.no_grad():
+            for p, g in zip(parameters, gradients, strict=True):
+                p.add_(g * (sign * step / size))
+            value = float(method._loss(tiny_problem, state, 1))
+            for p, g in zip(parameters, gradients, strict=True):
+                p.sub_(g * (sign * step / size))
+        return value
+
+    assert (moved(1) - moved(-1)) / (2 * step) == pytest.approx(size, rel=0.05)
+
+
+def test_every_frame_is_seen_once_per_pass(tiny_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    loss = TddipMethod._loss
+
+    def spy(self: TddipMethod, problem: Problem, state: TddipState, frame: int) -> Tensor:
+        seen.append(frame)
+        return loss(self, problem, state, frame)
+
+    monkeypatch.setattr(TddipMethod, "_loss", spy)
+    run(tiny_problem, 10, frames_per_step=2)
+    assert len(seen) == 20
+    assert sorted(seen) == sorted([0, 1, 2, 3, 4] * 4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_resumed_is_the_same_as_straight(tiny_problem: Problem, threads: int) -> None:
+    before = get_threads()
+    set_threads(threads)
+    try:
+        method, straight = run(tiny_problem, 8)
+    finally:
+        set_threads(before)
+    state = method.start(tiny_problem)
+    for _ in range(3):
+        method.step(tiny_problem, state)
+    tensors = {k: v.clone() for k, v in method.pack(state).items()}
+    again = TddipMethod(method.config)
+    state = again.unpack(tensors, torch.device("cpu"))
+    while not again.done(state):
+        again.step(tiny_problem, state)
+    assert torch.equal(method.image(straight), again.image(state))
+
+
+def test_images_at_frames_between_them_and_at_another_scale(tiny_problem: Problem) -> None:
+    method, state = run(tiny_problem, 20)
+    whole = method.image(state)
+    assert whole.shape == (5, 33, 28)
+    drawn = method.image(state, torch.tensor([0.0, 1.5, 4.0]))
+    assert torch.equal(drawn[0], whole[0]) and torch.equal(drawn[2], whole[4])
+    assert not torch.equal(drawn[1], (whole[1] + whole[2]) / 2)  # a point of the manifold, not a mixture of frames
+    large = method.image(state, torch.tensor([2.0]), scale=1.5)
+    assert torch.equal(large[0], fourier_resize(whole[2], (50, 42)))
+    assert torch.equal(method.preview(state), whole)
+
+
+def test_paper_preset_has_the_numbers_of_the_published_program() -> None:
+    config = method_config("tddip", "paper")
+    assert isinstance(config, TddipConfig)
+    assert (config.width, config.levels, config.blocks, config.mapping_width) == (128, 4, 2, 512)
+    assert (config.n_steps, config.loss, config.frames_per_step, config.learning_rate) == (10_000, "l2", 1, 1e-3)
+    method = TddipMethod(config)
+    assert method._rate(1999) == 1 and method._rate(2000) == 0.5 and method._rate(9999) == 0.5**4
