@@ -162,7 +162,7 @@ class Region:
             )
         if not np.isfinite(vertices).all():
             raise InputError(f"{self.name}: a vertex is not finite; draw the region again.")
-        vertices.flags.writeable = False
+        vertices.setflags(write=False)
         put("vertices", vertices)
 
     def __eq__(self, other: object) -> bool:
