@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
@@ -59,7 +59,7 @@ def test_separable_first_layer_is_a_layer_on_joined_features() -> None:
     assert torch.allclose(network(network.space(coords), time), network.last(x), atol=1e-5)
 
 
-@pytest.mark.parametrize(("loss", "steps", "margin"), [("l1", 200, 3.0), ("l2", 400, 1.0)])
+@pytest.mark.parametrize(("loss", "steps", "margin"), [("l1", 200, 3.0), ("l2", 400, 0.5)])
 def test_beats_nufft(
     tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], loss: str, steps: int, margin: float
 ) -> None:
@@ -67,14 +67,16 @@ def test_beats_nufft(
     assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + margin
 
 
-def test_gradient_in_parts_is_the_gradient_of_the_loss(tiny_problem: Problem) -> None:
+def test_gradient_in_parts_is_the_gradient_of_the_loss(tiny_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step's gradient, pulled back through the image by hand and in parts, against autograd in one piece."""
     method, state = run(tiny_problem, 3, loss="l2")
     captured: list[list[Tensor]] = []
-    descend = state.fit.descend
-    state.fit.descend = lambda gradients, rate: captured.append(list(gradients))  # type: ignore[method-assign]
+
+    def catch(gradients: Iterable[Tensor], rate: float = 1.0) -> None:
+        captured.append(list(gradients))
+
+    monkeypatch.setattr(state.fit, "descend", catch)
     reported = method.step(tiny_problem, state)["data"]
-    state.fit.descend = descend  # type: ignore[method-assign]
     frame = item_of_step(3, 5, method.seed)
     time = torch.tensor(2 * (frame - 5 // 2) / 5)
     image = torch.view_as_complex(state.network(state.place, time)).reshape(state.matrix)

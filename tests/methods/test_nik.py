@@ -19,7 +19,7 @@ from napari_dainr.methods.nik import NikMethod, NikState
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import fourier_resize
 
-SMALL = {"features": 128, "space_spread": 8.0, "time_spread": 0.5, "width": 96, "depth": 3, "batch": 1500}
+SMALL = {"features": 128, "space_spread": 5.0, "time_spread": 0.5, "width": 96, "depth": 3, "batch": 1500}
 
 
 def run(problem: Problem, steps: int, **changes: object) -> tuple[NikMethod, NikState]:
@@ -32,7 +32,7 @@ def run(problem: Problem, steps: int, **changes: object) -> tuple[NikMethod, Nik
 
 def test_beats_nufft(tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float]) -> None:
     method, state = run(tiny_problem, 300, learning_rate=3e-3)
-    assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + 1
+    assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + 2
 
 
 def test_drawing_known_kspace_gives_the_image(
