@@ -1,0 +1,483 @@
+"""The dock "Regions and curves"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QLabel, QMenu, QSplitter, QVBoxLayout, QWidget
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.analysis.curves import MODES, baseline_of, in_mode
+from napari_dainr.analysis.phases import Phase
+from napari_dainr.analysis.quantities import Onset, curve_quantities
+from napari_dainr.analysis.regions import ROLES, RegionSet
+from napari_dainr.errors import InputError
+from napari_dainr.gui._dock import ScrollDock
+from napari_dainr.gui._parts import Banner
+from napari_dainr.gui.curves.figure import FigurePlan
+from napari_dainr.gui.curves.files import CurveFiles
+from napari_dainr.gui.curves.layer import RegionLayer
+from napari_dainr.gui.curves.plot import EMPTY, CurvePlot, Drawn
+from napari_dainr.gui.curves.reader import CurveReader
+from napari_dainr.gui.curves.reading import Look, Reading
+from napari_dainr.gui.curves.region_list import RegionList
+from napari_dainr.gui.curves.state import RegionState
+from napari_dainr.gui.curves.style import line_of, styles_of
+from napari_dainr.gui.curves.tables import Tables
+from napari_dainr.gui.curves.toolbar import Toolbar
+from napari_dainr.io.curves import CurveEntry, QuantityEntry
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["CurvesDock"]
+
+TABLE_MS, SEEK_MS = 120, 30
+NO_SERIES = (
+    "There is no series yet. Reconstruct one, open the sample “Radial k-space, liver with contrast agent”,\n"
+    "or add any image layer with axes (t, y, x)."
+)
+KEYS = {"Control-Z": "undo", "Control-Shift-Z": "redo", "Control-D": "duplicate", "Control-L": "lock", "F2": "rename"}
+"""While the regions are the active layer; napari binds none of them there."""
+
+
+class CurvesDock(ScrollDock):
+    """Regions on the left, their curves in the middle, quantities and phases on the right."""
+
+    NAME = "Regions and curves"
+    AREA = "bottom"
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.state = RegionState()
+        self.regions = RegionLayer(napari_viewer, self.state)
+        self.reader = CurveReader(napari_viewer, self.state, self.regions)
+        self.banner = Banner()
+        self.toolbar = Toolbar()
+        self.list = RegionList(self.state)
+        self.plot = CurvePlot()
+        self.tables = Tables()
+        self.note = QLabel()
+        self.note.setMinimumWidth(100)
+        self.edited_phases: list[Phase] | None = None
+        self.legend: list[tuple[str, object]] = []
+        self._drawn: list[Drawn] = []
+        self._seek_to: float | None = None
+        self._facts = ""
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setWidget(self._inside())
+        self.files = CurveFiles(self)
+        self._tables_soon, self._seek_soon = QTimer(self), QTimer(self)
+        for timer, slot in ((self._tables_soon, self._fill_tables), (self._seek_soon, self._seek)):
+            timer.setSingleShot(True)
+            timer.timeout.connect(slot)
+        self._connect(napari_viewer)
+        self.regions.take_existing()
+        self._follow_theme()
+        self._regions_changed()
+        self._series_listed()
+        self._follow_slider()
+
+    def _inside(self) -> QWidget:
+        parts = QSplitter(Qt.Orientation.Horizontal)
+        parts.setChildrenCollapsible(True)
+        for number, (widget, stretch) in enumerate(((self.list, 0), (self.plot, 3), (self.tables, 2))):
+            parts.addWidget(widget)
+            parts.setStretchFactor(number, stretch)
+            parts.setCollapsible(number, number != 1)
+        parts.setSizes([230, 640, 400])
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.setSpacing(4)
+        for widget in (self.banner, self.toolbar):
+            column.addWidget(widget)
+        column.addWidget(parts, 1)
+        column.addWidget(self.note)
+        return inside
+
+    def sizeHint(self) -> QSize:
+        return QSize(1100, 330)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(360, 200)
+
+    def _connect(self, viewer: napari.viewer.Viewer) -> None:
+        bar, state = self.toolbar, self.state
+        bar.tool_asked.connect(self.use_tool)
+        bar.role_asked.connect(self.set_role)
+        bar.undo.clicked.connect(lambda _=False: self.undo())
+        bar.redo.clicked.connect(lambda _=False: self.redo())
+        bar.mode.currentIndexChanged.connect(lambda _: self._show_curves())
+        bar.statistic.currentIndexChanged.connect(lambda _: self._show_curves())
+        bar.band.toggled.connect(lambda _: self._show_curves())
+        bar.auto_baseline.toggled.connect(self._auto_baseline)
+        self.list.menu_asked.connect(self._more_for_region)
+        self.plot.cursor_dragged.connect(self._cursor_dragged)
+        self.plot.baseline_dragged.connect(self._baseline_dragged)
+        self.plot.read_out.connect(self._show_note)
+        self.tables.asked.connect(self._fill_tables)
+        self.tables.phases_edited.connect(self._phases_edited)
+        self.tables.phases.refused.connect(lambda text: self.tell("warning", text))
+        state.changed.connect(self._regions_changed)
+        state.selected.connect(self._selected)
+        self.regions.armed_changed.connect(bar.show_armed)
+        self.regions.armed_changed.connect(self._show_hint)
+        self.regions.told.connect(lambda text: self.tell("warning", text))
+        self.reader.read.connect(self._show_curves)
+        self.reader.listed.connect(self._series_listed)
+        self.reader.failed.connect(lambda failed: self.tell("error", failed.message, failed.details))
+        viewer.dims.events.point.connect(self._follow_slider)
+        viewer.events.theme.connect(self._follow_theme)
+        for number, role in enumerate(ROLES, 1):
+            key = f"Alt-{number}"
+            viewer.bind_key(key, lambda _, role=role: self.draw_role(role), overwrite=True)
+            shortcut = QShortcut(QKeySequence(f"Alt+{number}"), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(lambda role=role: self.draw_role(role))
+        self.regions.keys = {key: getattr(self, name) for key, name in KEYS.items()}
+
+    def left(self, viewer: napari.viewer.Viewer) -> None:
+        """Let go of the viewer; the layer of regions stays in it."""
+        viewer.dims.events.point.disconnect(self._follow_slider)
+        viewer.events.theme.disconnect(self._follow_theme)
+        for number in range(1, len(ROLES) + 1):
+            viewer.bind_key(f"Alt-{number}", None)
+        self.files.close()
+        self.reader.close()
+        self.regions.close()
+        for timer in (self._tables_soon, self._seek_soon):
+            timer.stop()
+
+    def tell(self, kind: str, text: str, details: str = "") -> None:
+        """Show one sentence; ``kind`` is error, warning or info."""
+        if self._viewer is not None:
+            self.banner.show_message(kind, text, details)
+
+    # ---------------------------------------------------------------- what the user asks for
+
+    def use_tool(self, kind: str) -> None:
+        """Take a tool in hand, or lay it down if it is in hand already."""
+        if self.regions.armed == kind:
+            self.regions.disarm()
+            return
+        layer = self.reader.first_layer()
+        if layer is None:
+            self.toolbar.show_armed("")
+            self.tell("warning", "There is no series to draw on: open or reconstruct one with axes (t, y, x) first.")
+            return
+        self.banner.clear()
+        self.state.on(self.reader.looks()[0].geometry)
+        self.regions.arm(kind, layer)
+
+    def draw_role(self, role: str) -> None:
+        """Draw an ellipse of a role."""
+        self.state.next_role = role
+        self.toolbar.show_role(role)
+        self.regions.disarm()
+        self.use_tool("ellipse")
+
+    def set_role(self, role: str) -> None:
+        """The role of what is drawn next; while no tool is in hand, also of the selected region."""
+        self.state.next_role = role
+        if not self.regions.armed and self.state.selection:
+            self.state.set_role(self.state.selection, role)
+        self.regions.refresh_defaults()
+
+    def undo(self, *_: object) -> None:
+        """One step back."""
+        if self.state.can_undo and self.regions.layer is None and (layer := self.reader.first_layer()) is not None:
+            self.regions.ensure(layer)
+        self.state.undo()
+
+    def redo(self, *_: object) -> None:
+        """One step forth."""
+        self.state.redo()
+
+    def duplicate(self, *_: object) -> None:
+        """Another region like the selected one, a little aside."""
+        look = self.first_look()
+        if look is not None and self.state.selection:
+            self.state.duplicate(self.state.selection, (3 * look.geometry.pixel_mm[0], 3 * look.geometry.pixel_mm[1]))
+
+    def lock(self, *_: object) -> None:
+        """Lock or unlock the selected region."""
+        region = self.state.regions.get(self.state.selection)
+        if region is not None:
+            self.state.change(region.id, locked=not region.locked)
+
+    def rename(self, *_: object) -> None:
+        """Type another name for the selected region."""
+        self.list.setFocus()
+        self.list.rename_selected()
+
+    def add_regions(self, regions: RegionSet) -> None:
+        """Add regions; those with an id that is there are replaced."""
+        layer = self.reader.first_layer()
+        if layer is None:
+            return
+        self.regions.ensure(layer)
+        together = self.state.regions
+        for region in regions:
+            together = together.put(region)
+        self.state.set(together)
+
+    # ---------------------------------------------------------------- regions
+
+    def _regions_changed(self) -> None:
+        self.toolbar.undo.setEnabled(self.state.can_undo)
+        self.toolbar.redo.setEnabled(self.state.can_redo)
+        if not self.state.selection:
+            self.toolbar.show_role(self.state.next_role)
+        self.reader.ask()
+
+    def _selected(self, region_id: str) -> None:
+        region = self.state.regions.get(region_id)
+        self.toolbar.show_role(self.state.next_role if region is None else region.role)
+        self.list.show_selection()
+
+    def _more_for_region(self, menu: QMenu, region_id: str) -> None:
+        region = self.state.regions.get(region_id)
+        if region is None:
+            return
+        twin = menu.addAction("Duplicate")
+        if twin is not None:
+            twin.triggered.connect(lambda: (self.state.select(region_id), self.duplicate()))
+        copies = QMenu("Copy to series", menu)
+        copies.setToolTipsVisible(True)
+        for look in self.reader.looks():
+            action = copies.addAction(look.title)
+            if action is not None:
+                action.setToolTip(
+                    "A copy for this series alone, to be moved by itself; the original is not read there."
+                )
+                action.triggered.connect(
+                    lambda _=False, look=look: self.state.copy_to(region_id, look.key, look.title.partition(",")[0])
+                )
+        menu.addMenu(copies)
+        if region.outline == "voxel":
+            return
+        parts = QMenu("Threshold inside", menu)
+        for part in (None, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75):
+            now = region.fraction if region.kind == "threshold" else None
+            action = parts.addAction("All pixels" if part is None else f"Those {part:.0%} that enhance most")
+            if action is not None:
+                action.setCheckable(True)
+                action.setChecked(now == part)
+                action.triggered.connect(lambda _=False, part=part: self.set_threshold(region_id, part))
+        menu.addMenu(parts)
+
+    def set_threshold(self, region_id: str, part: float | None) -> None:
+        """Read only the part of a region that enhances most; None reads all of it."""
+        region = self.state.regions.get(region_id)
+        if region is None:
+            return
+        if part is None:
+            self.state.change(region_id, kind=region.outline, outline="", fraction=None)
+        else:
+            self.state.change(region_id, kind="threshold", outline=region.outline, fraction=part)
+
+    # ---------------------------------------------------------------- series and curves
+
+    def first_look(self) -> Look | None:
+        """The series that counts where one is needed: the first that is shown and is not the reference."""
+        looks = self.reader.looks()
+        return next((look for look in looks if not look.is_reference), looks[0] if looks else None)
+
+    @property
+    def baseline_s(self) -> tuple[float, float] | None:
+        """Baseline window, seconds."""
+        return self.reader.baseline_s
+
+    def _series_listed(self) -> None:
+        menu = self.toolbar.series.menu()
+        assert menu is not None
+        menu.clear()
+        for key, title, shown in self.reader.choices():
+            action = menu.addAction(title)
+            if action is not None:
+                action.setCheckable(True)
+                action.setChecked(shown)
+                action.toggled.connect(lambda on, key=key: self.reader.choose(key, on))
+        self._show_hint()
+
+    def _show_hint(self, *_: object) -> None:
+        if not self.reader.choices():
+            self.plot.set_hint(NO_SERIES)
+        elif self.regions.armed:
+            self.plot.set_hint(f"Now in the picture. {self.toolbar.tools[self.regions.armed].toolTip()}")
+        else:
+            self.plot.set_hint(EMPTY)
+
+    def _show_curves(self) -> None:
+        """Draw what was read; tables follow a moment later."""
+        readings, looks = self.reader.readings, self.reader.looks()
+        regions = self.reader.regions.regions
+        mode, statistic = str(self.toolbar.mode.currentData()), str(self.toolbar.statistic.currentData())
+        several = len(looks) > 1
+        drawn, remarks, pixels = [], dict[str, str](), dict[str, str]()
+        for reading in readings:
+            if reading.remark:
+                remarks.setdefault(reading.region.id, reading.remark)
+            if reading.curve is None:
+                pixels.setdefault(reading.region.id, "0")
+                continue
+            pixels.setdefault(reading.region.id, str(reading.curve.n))
+            curve = reading.curve
+            if statistic == "median":
+                curve = replace(curve, mean=curve.median)
+            base = None if self.baseline_s is None else baseline_of(curve, self.baseline_s)
+            curve = in_mode(curve, mode, base)
+            label = reading.region.name + (f", {reading.look.title}" if several else "")
+            drawn.append(
+                Drawn((reading.region.id, reading.look.key), label, curve.times_s, curve.mean, curve.sd,
+                      curve.interpolated, styles_of(reading.region, regions, reading.look, looks), curve.n)
+            )  # fmt: skip
+        self._drawn = drawn
+        x_label = "time (s)" if all(look.timed for look in looks) else "first axis (its unit is no time)"
+        y_label = MODES[mode] if statistic == "mean" else f"{MODES[mode]}, median"
+        self.legend = self._make_legend(readings, looks)
+        self.plot.set_curves(drawn, labels=(x_label, y_label), legend=self.legend, band=self.toolbar.band.isChecked())
+        self.plot.set_baseline(self.baseline_s)
+        self.list.fill(regions, pixels, remarks)
+        self._facts = self._make_facts(looks)
+        self._show_note("")
+        if not self._tables_soon.isActive():
+            self._tables_soon.start(TABLE_MS)
+
+    def _make_legend(self, readings: list[Reading], looks: list[Look]) -> list[tuple[str, object]]:
+        several, regions = len(looks) > 1, self.reader.regions.regions
+        legend: list[tuple[str, object]] = []
+        for region in regions:
+            mine = [reading for reading in readings if reading.region.id == region.id and reading.curve is not None]
+            if mine:
+                style = styles_of(region, regions, mine[0].look, looks)
+                legend.append((region.name, replace(style, line="-") if several else style))
+        if several:
+            used = {reading.look.key for reading in readings if reading.curve is not None}
+            legend += [
+                (look.title + (" (reference)" if look.is_reference else ""), line_of(look, looks))
+                for look in looks
+                if look.key in used
+            ]
+        return legend
+
+    def _make_facts(self, looks: list[Look]) -> str:
+        if not looks:
+            return ""
+        resolutions = {f"{look.frame_duration_s:.3g} s" for look in looks if look.timed}
+        words = [f"Native temporal resolution {', '.join(sorted(resolutions))}"] if resolutions else []
+        if any(look.interpolated.any() for look in looks):
+            words.append("hollow markers: interpolated frames")
+        if self.baseline_s is not None and self._drawn:
+            words.append(f"baseline {self.baseline_s[0]:.1f} to {self.baseline_s[1]:.1f} s")
+        return " · ".join(words)
+
+    def _show_note(self, read_out: str) -> None:
+        self.note.setText(read_out or " · ".join(part for part in (self._facts, RESEARCH_USE) if part))
+
+    # ---------------------------------------------------------------- tables, phases, figure
+
+    def curve_entries(self) -> list[CurveEntry]:
+        """All curves, for a table."""
+        window = self.baseline_s
+        return [
+            CurveEntry(reading.look.title, reading.region.name, reading.region.role, reading.curve,
+                       None if window is None else baseline_of(reading.curve, window))
+            for reading in self.reader.readings if reading.curve is not None
+        ]  # fmt: skip
+
+    def quantity_entries(self) -> list[QuantityEntry]:
+        """Quantities of all curves, for a table."""
+        onset, found = Onset(str(self.tables.onset.currentData())), []
+        for reading in self.reader.readings:
+            if reading.curve is None or self.baseline_s is None:
+                continue
+            try:
+                quantities = curve_quantities(
+                    reading.curve, self.baseline_s, onset=onset, auc_s=self.tables.auc_s.value(),
+                    statistic=str(self.toolbar.statistic.currentData()),
+                )  # fmt: skip
+            except InputError as error:
+                self.tell("warning", f"{reading.region.name}: {error}")
+                continue
+            found.append(
+                QuantityEntry(reading.look.title, reading.region.name, reading.region.role, reading.curve.n, quantities)
+            )
+        return found
+
+    def _fill_tables(self) -> None:
+        if self._viewer is None:
+            return
+        entries = self.quantity_entries()
+        self.tables.quantities.fill(entries)
+        self._suggest_phases(entries)
+
+    def _suggest_phases(self, entries: list[QuantityEntry]) -> None:
+        suggestion = self.reader.suggest_phases(entries, self.first_look(), str(self.tables.agent.currentData()))
+        self.tables.show_phases(suggestion, self.edited_phases)
+        self.plot.set_phases(suggestion.phases if self.edited_phases is None else self.edited_phases)
+
+    def _phases_edited(self, phases: list[Phase] | None) -> None:
+        self.edited_phases = phases
+        self._fill_tables()
+
+    def figure_plan(self) -> FigurePlan:
+        """What a figure shows, as it is now."""
+        mode = str(self.toolbar.mode.currentData())
+        phases = self.reader.phases if self.edited_phases is None else tuple(self.edited_phases)
+        return FigurePlan(
+            tuple(self._drawn), self.plot.labels, tuple(self.legend), self.toolbar.band.isChecked(),
+            self.plot.limits, phases, None if mode == "signal" else self.baseline_s, self._facts,
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------- baseline, cursor, theme
+
+    def _auto_baseline(self, on: bool) -> None:
+        self.reader.set_baseline(None if on else self.baseline_s)
+
+    def _baseline_dragged(self, start: float, end: float, done: bool) -> None:
+        bar = self.toolbar.auto_baseline
+        bar.blockSignals(True)
+        bar.setChecked(False)
+        bar.blockSignals(False)
+        self.reader.set_baseline((start, end), reread=done)
+
+    def _time_axis(self) -> int:
+        assert self._viewer is not None
+        return int(self._viewer.dims.ndim) - 3
+
+    def _follow_slider(self, *_: object) -> None:
+        look = self.first_look()
+        if self._viewer is None or look is None or self._time_axis() < 0:
+            self.plot.set_cursor(None)
+            return
+        if not self._seek_soon.isActive():
+            self.plot.set_cursor(float(self._viewer.dims.point[self._time_axis()]) * look.per_unit)
+
+    def _cursor_dragged(self, time_s: float) -> None:
+        """The cursor follows the mouse at once; napari's slider at most every 30 ms."""
+        self._seek_to = time_s
+        self.plot.set_cursor(time_s)
+        if not self._seek_soon.isActive():
+            self._seek_soon.start(SEEK_MS)
+
+    def _seek(self) -> None:
+        look = self.first_look()
+        if self._viewer is None or look is None or self._seek_to is None or self._time_axis() < 0:
+            return
+        self._viewer.dims.set_point(self._time_axis(), self._seek_to / look.per_unit)
+        self._follow_slider()
+
+    def _follow_theme(self, *_: object) -> None:
+        if self._viewer is None:
+            return
+        from napari.utils.theme import get_theme
+
+        theme = get_theme(self._viewer.theme)
+        background, text = theme.background.as_hex("long"), theme.text.as_hex("long")
+        self.plot.set_colours(background, text)
+        self.toolbar.set_colour(text)

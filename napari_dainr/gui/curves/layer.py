@@ -1,0 +1,448 @@
+"""The regions as a plain napari Shapes layer: what is drawn there is read, what is undone or loaded is written. No Qt.
+
+The layer belongs to the user as much as to this program: napari's own tools, the features table and other plugins may
+change it at any time, and lines and paths in it are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_dainr.analysis.regions import OUTLINES, ROLES, Region, RegionSet, ellipse_corners
+from napari_dainr.errors import InputError
+from napari_dainr.gui.curves.state import RegionState
+from napari_dainr.gui.curves.style import region_colour
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Shapes
+
+__all__ = ["NAME", "TOOLS", "RegionLayer"]
+
+NAME = "Regions"
+TOOLS = {
+    "ellipse": "add_ellipse",
+    "rectangle": "add_rectangle",
+    "polygon": "add_polygon",
+    "freehand": "add_polygon_lasso",
+    "voxel": "pan_zoom",
+    "threshold": "add_ellipse",
+}
+"""Kind of region → the mode of the layer in which it is drawn."""
+STAMP_MM = 12.0
+"""Diameter of the circle that a click without a drag leaves."""
+_SHAPES = {"ellipse", "rectangle", "polygon"}
+_COLUMNS = ("id", "name", "role", "kind", "fraction", "locked")
+
+
+def _corners(layer: Shapes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """World = origin + data @ matrix, (y, x)."""
+    origin, down, right = (np.asarray(layer.data_to_world(at))[-2:] for at in ((0, 0), (1, 0), (0, 1)))
+    return np.asarray(origin, np.float64), np.stack([down - origin, right - origin]).astype(np.float64)
+
+
+class RegionLayer:
+    """Keeps a Shapes layer and a :class:`RegionState` the same.
+
+    Signals
+    -------
+    moved()
+        Something is being dragged or drawn; :meth:`live` says how it is now.
+    armed_changed(str)
+        Kind of region that the next drag draws; empty for none.
+    told(str)
+        One sentence for the user.
+    """
+
+    moved = Signal()
+    armed_changed = Signal(str)
+    told = Signal(str)
+
+    def __init__(self, viewer: ViewerModel, state: RegionState) -> None:
+        self._viewer = viewer
+        self.state = state
+        self.layer: Shapes | None = None
+        self.armed = ""
+        self._busy = False
+        self._new_id = str(uuid4())
+        self._pixel = (1.0, 1.0)
+        self.keys: dict[str, Callable[..., Any]] = {}
+        viewer.layers.events.removed.connect(self._removed)
+        state.changed.connect(self.write)
+        state.selected.connect(self._show_selection)
+
+    # ---------------------------------------------------------------- the layer
+
+    def ensure(self, over: Image) -> Shapes:
+        """The layer, made anew over an image if there is none."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            return self.layer
+        ny, nx = over.data.shape[-2:]
+        self._pixel = (abs(float(over.scale[-2])), abs(float(over.scale[-1])))
+        layer: Shapes = self._viewer.add_shapes(
+            ndim=2, name=NAME, scale=over.scale[-2:], translate=over.translate[-2:], units=over.units[-2:],
+            axis_labels=over.axis_labels[-2:], face_color="transparent", edge_color=ROLES["AO"].colour,
+            edge_width=max(ny, nx) / 220, opacity=0.95,
+            features={name: np.empty(0, dtype=object) for name in _COLUMNS},
+            text={
+                "string": "{name}", "size": 10, "anchor": "upper_left", "translation": [-0.02 * ny, 0],
+                "color": "white",
+            },
+        )  # fmt: skip
+        self._adopt_layer(layer)
+        self.write()
+        return layer
+
+    def _adopt_layer(self, layer: Shapes) -> None:
+        self.layer = layer
+        layer.events.set_data.connect(self._stirred)
+        layer.events.data.connect(self._edited)
+        layer.events.features.connect(self._edited)
+        layer.events.highlight.connect(self._selected_there)
+        layer.events.mode.connect(self._mode_changed)
+        layer.mouse_drag_callbacks.append(self._clicked)
+        for key, do in self.keys.items():
+            layer.bind_key(key, do, overwrite=True)
+
+    def take_existing(self) -> None:
+        """Go on with a layer of regions that is there already, from an earlier dock."""
+        from napari.layers import Shapes
+
+        for layer in self._viewer.layers:
+            if isinstance(layer, Shapes) and layer.ndim == 2 and {"id", "role", "kind"} <= set(layer.features):
+                self._pixel = (abs(float(layer.scale[0])), abs(float(layer.scale[1])))
+                self._adopt_layer(layer)
+                self._edited()
+                return
+
+    def _removed(self, _: object = None) -> None:
+        if self.layer is None or self.layer in self._viewer.layers:
+            return
+        self._let_go()
+        self._set_armed("")
+        self.state.set(RegionSet((), self.state.regions.geometry))
+
+    def _let_go(self) -> None:
+        layer, self.layer = self.layer, None
+        if layer is None:
+            return
+        layer.events.set_data.disconnect(self._stirred)
+        layer.events.data.disconnect(self._edited)
+        layer.events.features.disconnect(self._edited)
+        layer.events.highlight.disconnect(self._selected_there)
+        layer.events.mode.disconnect(self._mode_changed)
+        if self._clicked in layer.mouse_drag_callbacks:
+            layer.mouse_drag_callbacks.remove(self._clicked)
+        for key in self.keys:
+            layer.bind_key(key, None)
+
+    def close(self) -> None:
+        """Let go; the layer stays."""
+        self._viewer.layers.events.removed.disconnect(self._removed)
+        self.state.changed.disconnect(self.write)
+        self.state.selected.disconnect(self._show_selection)
+        self._let_go()
+
+    # ---------------------------------------------------------------- tools
+
+    def arm(self, kind: str, over: Image) -> None:
+        """Make the next drag (or click) in the picture draw a region of a kind."""
+        layer = self.ensure(over)
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+        self._defaults()
+        self._busy = True  # the mode is ours
+        try:
+            layer.selected_data = set()
+            layer.mode = TOOLS[kind]
+        finally:
+            self._busy = False
+        self._set_armed(kind)
+
+    def disarm(self, mode: str = "select") -> None:
+        """Back to choosing and moving."""
+        if not self.armed:
+            return
+        self._set_armed("")
+        if self.layer is not None:
+            self.layer.mode = mode
+
+    def _set_armed(self, kind: str) -> None:
+        if kind != self.armed:
+            self.armed = kind
+            self.armed_changed.emit(kind)
+
+    def _mode_changed(self, *_: object) -> None:
+        if self.armed and not self._busy and self.layer is not None and str(self.layer.mode) != TOOLS[self.armed]:
+            self._set_armed("")
+
+    def refresh_defaults(self) -> None:
+        """The next role was chosen: show it on what is drawn next."""
+        self._defaults()
+
+    def _defaults(self) -> None:
+        """What a shape that is being drawn is called and how it looks."""
+        layer, role = self.layer, self.state.next_role
+        if layer is None:
+            return
+        with self._writing():
+            name = self.state.regions.free_name(ROLES[role].title)
+            layer.feature_defaults = {
+                "id": "", "name": name, "role": role, "kind": self.armed, "fraction": np.nan, "locked": False,
+            }  # fmt: skip
+            if not layer.selected_data:
+                layer.current_edge_color = ROLES[role].colour
+                layer.current_face_color = "transparent"
+
+    def _clicked(self, layer: Shapes, event: Any) -> Iterator[None]:
+        """A click places a voxel while that tool is armed; a drag still moves the picture."""
+        if self.armed != "voxel":
+            return
+        at, dragged = np.asarray(event.position[-2:], dtype=np.float64), False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        if not dragged:
+            self.add(Region(at[None], "voxel", self.state.next_role, self._next_name()))
+            self.disarm()
+
+    def _next_name(self) -> str:
+        return self.state.regions.free_name(ROLES[self.state.next_role].title)
+
+    def add(self, region: Region) -> None:
+        """One more region, taken in hand."""
+        self.state.set(self.state.regions.put(region))
+        self.state.select(region.id)
+        self.state.drew(region.role)
+        self._defaults()
+
+    # ---------------------------------------------------------------- reading
+
+    def _rows(self) -> list[dict[str, Any]]:
+        layer = self.layer
+        assert layer is not None
+        table: Any = layer.features
+        rows = table.to_dict("records") if len(table) else []
+        rows = rows[: layer.nshapes]
+        return rows + [{}] * (layer.nshapes - len(rows))
+
+    def _world(self, data: Any) -> NDArray[np.float64]:
+        assert self.layer is not None
+        origin, matrix = _corners(self.layer)
+        return np.asarray(origin + np.asarray(data, np.float64)[:, -2:] @ matrix)
+
+    def _region(self, number: int, row: dict[str, Any], taken: set[str]) -> Region | None:
+        """The region that a shape is; None for lines, paths, and what is not drawn to the end."""
+        layer = self.layer
+        assert layer is not None
+        shape = str(layer.shape_type[number])
+        data = np.asarray(layer.data[number], dtype=np.float64)
+        if shape == "path" and self.armed in ("polygon", "freehand") and number == layer.nshapes - 1:
+            shape = "polygon"  # that is how napari draws one until it is closed
+        if shape not in _SHAPES or len(data) < 3:
+            return None
+        region_id, kind, role = (str(row.get(key) or "") for key in ("id", "kind", "role"))
+        fresh = not region_id or region_id in taken
+        if fresh:
+            region_id = self._new_id if self._new_id not in taken else str(uuid4())
+            kind = self.armed or kind
+            if self.armed == "threshold" or kind == "threshold":
+                kind = "threshold"
+        role = role if role in ROLES else self.state.next_role
+        vertices, more = self._world(data), {}
+        if kind == "voxel" and shape == "rectangle":
+            vertices = vertices.mean(axis=0, keepdims=True)
+        elif kind == "threshold":
+            before = self.state.regions.get(region_id)
+            part = row.get("fraction")
+            more = {"outline": shape, "fraction": 0.2 if part is None or not part == part else float(part)}
+            if before is not None and before.outline == "freehand" and shape == "polygon":
+                more["outline"] = "freehand"
+        else:
+            freehand = shape == "polygon" and (kind == "freehand" or (fresh and str(layer.mode) == "add_polygon_lasso"))
+            kind = "freehand" if freehand else shape
+        name = str(row.get("name") or "")
+        if fresh:
+            name = self.state.regions.free_name(name if name and name == name else ROLES[role].title)
+        locked = row.get("locked")
+        try:
+            return Region(vertices, kind, role, name, region_id, locked is True or locked == "True", **more)
+        except InputError:
+            return None
+
+    def live(self) -> RegionSet:
+        """The regions as they are under the hand; locked ones as they were."""
+        layer, regions = self.layer, self.state.regions
+        if layer is None:
+            return regions
+        taken: set[str] = set()
+        found = []
+        for number, row in enumerate(self._rows()):
+            region = self._region(number, row, taken)
+            if region is None:
+                continue
+            taken.add(region.id)
+            before = regions.get(region.id)
+            if before is not None and (before.locked or _same(before, region)):
+                region = before.changed(name=region.name, role=region.role, locked=before.locked)
+            found.append(region)
+        return RegionSet(tuple(found), regions.geometry)
+
+    # ---------------------------------------------------------------- events of the layer
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        before, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = before
+
+    def _stirred(self, *_: object) -> None:
+        if not self._busy:
+            self.moved.emit()
+
+    def _edited(self, event: Any = None) -> None:
+        """Something was drawn, moved, deleted, pasted or renamed: take it over."""
+        action = getattr(event, "action", None)
+        if (
+            self._busy
+            or self.layer is None
+            or str(getattr(action, "value", action)) in ("adding", "changing", "removing")
+        ):
+            return
+        if len(self.layer.features) > self.layer.nshapes:  # a polygon that was given up leaves its row behind
+            with self._writing():
+                self.layer.features = self.layer.features.iloc[: self.layer.nshapes]
+        before, armed = self.state.regions, self.armed
+        known = {region.id for region in before}
+        found = self.live()
+        drawn = [region for region in found if region.id not in known]
+        regions = RegionSet(tuple(self._stamped(r) if r in drawn and armed else r for r in found), before.geometry)
+        for region in before:
+            if region.locked and regions.get(region.id) is None:
+                regions = regions.put(region)
+                self.told.emit(f"{region.name} is locked; unlock it to delete it.")
+        self._new_id = str(uuid4())
+        if not self.state.set(regions):
+            self.write()
+        if drawn:
+            self.state.select(drawn[-1].id)
+            self.state.drew(drawn[-1].role)
+            if armed:
+                self.disarm()
+            self._defaults()
+
+    def _stamped(self, region: Region) -> Region:
+        """A click without a drag leaves a circle (or square) of a fixed size, not a speck."""
+        if region.outline not in ("ellipse", "rectangle"):
+            return region
+        size = np.ptp(region.vertices, axis=0)
+        if (size > np.asarray(self._pixel)).any():
+            return region
+        centre = region.vertices.mean(axis=0)
+        return region.changed(vertices=ellipse_corners(centre, (STAMP_MM / 2, STAMP_MM / 2)))
+
+    def _selected_there(self, *_: object) -> None:
+        layer = self.layer
+        if layer is None or self._busy or len(layer.selected_data) != 1:
+            return
+        number = next(iter(layer.selected_data))
+        rows = self._rows()
+        region_id = str(rows[number].get("id") or "") if number < len(rows) else ""
+        if self.state.regions.get(region_id) is not None:
+            self.state.select(region_id)
+
+    # ---------------------------------------------------------------- writing
+
+    def _show_selection(self, region_id: str) -> None:
+        layer = self.layer
+        if layer is None or not region_id:
+            return
+        ids = [str(row.get("id") or "") for row in self._rows()]
+        if region_id in ids and layer.selected_data != {ids.index(region_id)}:
+            with self._writing():
+                layer.selected_data = {ids.index(region_id)}
+
+    def _shape(self, region: Region) -> tuple[NDArray[np.float64], str]:
+        assert self.layer is not None
+        origin, matrix = _corners(self.layer)
+        vertices = region.vertices
+        if region.outline == "voxel":  # drawn as the pixel around it
+            half = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]])
+            at = np.floor((vertices - origin) @ np.linalg.inv(matrix) + 0.5)
+            return at + half, "rectangle"
+        shape = region.outline if region.outline in ("ellipse", "rectangle") else "polygon"
+        return np.asarray((vertices - origin) @ np.linalg.inv(matrix)), shape
+
+    def write(self) -> None:
+        """Bring the layer to what the regions are; shapes that are no regions stay."""
+        layer = self.layer
+        if layer is None:
+            return
+        regions = self.state.regions.regions
+        rows, taken = self._rows(), set[str]()
+        foreign = []
+        for number, row in enumerate(rows):
+            region = self._region(number, row, taken)
+            if region is None:
+                foreign.append((np.asarray(layer.data[number]), str(layer.shape_type[number]), row))
+            else:
+                taken.add(region.id)
+        shapes = [self._shape(region) for region in regions] + [(data, kind) for data, kind, _ in foreign]
+        features: dict[str, Any] = {
+            "id": [r.id for r in regions], "name": [r.name for r in regions], "role": [r.role for r in regions],
+            "kind": [r.kind for r in regions], "locked": [r.locked for r in regions],
+            "fraction": [np.nan if r.fraction is None else r.fraction for r in regions],
+        }  # fmt: skip
+        for key in _COLUMNS:
+            blank = {"fraction": np.nan, "locked": False}.get(key, "")
+            features[key] = np.array(features[key] + [row.get(key, blank) for _, _, row in foreign], dtype=object)
+        colours = [region_colour(region, regions) for region in regions] + ["white"] * len(foreign)
+        with self._writing():
+            if not self._is_there(shapes):
+                if layer.nshapes:
+                    layer.selected_data = set()
+                    layer.remove(list(range(layer.nshapes)))
+                if shapes:
+                    layer.add(shapes, edge_color=colours, face_color="transparent")
+            layer.features = features
+            if shapes:
+                layer.edge_color = colours
+            layer.refresh()
+        self._show_selection(self.state.selection)
+        self._defaults()
+
+    def _is_there(self, shapes: list[tuple[NDArray[np.float64], str]]) -> bool:
+        layer = self.layer
+        assert layer is not None
+        if len(shapes) != layer.nshapes:
+            return False
+        return all(
+            str(there) == kind and np.shape(data) == points.shape and np.allclose(data, points, rtol=0, atol=1e-9)
+            for (points, kind), data, there in zip(shapes, layer.data, layer.shape_type, strict=True)
+        )
+
+
+def _same(before: Region, now: Region) -> bool:
+    """Whether a region is where it was, apart from rounding: then its exact vertices stay."""
+    if before.kind != now.kind or before.fraction != now.fraction or before.vertices.shape != now.vertices.shape:
+        return False
+    if before.outline == "voxel":
+        return bool(np.abs(before.vertices - now.vertices).max() <= np.inf) and _same_pixel(before, now)
+    return bool(np.allclose(before.vertices, now.vertices, rtol=0, atol=1e-9))
+
+
+def _same_pixel(before: Region, now: Region) -> bool:
+    return bool(np.allclose(before.vertices, now.vertices, rtol=0, atol=1e-9))
+
+
+assert set(TOOLS) == {*OUTLINES, "threshold"}

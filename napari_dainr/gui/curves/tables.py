@@ -1,0 +1,228 @@
+"""Quantities per region and reconstruction, and the contrast phases that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dainr.analysis.phases import AGENTS, Phase, PhaseSuggestion
+from napari_dainr.analysis.quantities import ONSETS, QUANTITIES, shown
+from napari_dainr.errors import InputError
+from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note
+from napari_dainr.io.curves import QuantityEntry
+
+__all__ = ["QuantityTable", "Tables"]
+
+_ONSET_NAMES = {"intersection": "Intersection-based", "threshold": "Baseline + 3 SD"}
+
+
+def _quiet(table: QTableWidget, row_px: int = 23) -> None:
+    rows = table.verticalHeader()
+    if rows is not None:
+        rows.hide()
+        rows.setDefaultSectionSize(row_px)
+
+
+class QuantityTable(QTableWidget):
+    """Rows (region, reconstruction); columns by their OSIPI names."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 3 + len(QUANTITIES))
+        self.setHorizontalHeaderLabels(["Region", "Series", "n", *(f"{q.symbol} ({q.unit})" for q in QUANTITIES)])
+        for number, quantity in enumerate(QUANTITIES):
+            item = self.horizontalHeaderItem(3 + number)
+            if item is not None:
+                item.setToolTip(f"{quantity.title} ({quantity.code}): {quantity.meaning}")
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        _quiet(self)
+
+    def fill(self, entries: Sequence[QuantityEntry]) -> None:
+        """Show these rows."""
+        first = self.rowCount() == 0
+        self.setRowCount(len(entries))
+        for row, entry in enumerate(entries):
+            found = entry.quantities
+            values = [shown(getattr(found, q.key)) for q in QUANTITIES]
+            for column, text in enumerate([entry.roi, entry.recon, str(entry.n), *values]):
+                item = self.item(row, column)
+                if item is None:
+                    item = QTableWidgetItem()
+                    self.setItem(row, column, item)
+                item.setText("–" if text == "not defined" else text)
+                key = QUANTITIES[column - 3].key if column > 2 else ""
+                item.setToolTip(self._tip(entry, key, text))
+                if column > 1:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if entries and first:
+            self.resizeColumnsToContents()
+            self.setColumnWidth(1, min(150, self.columnWidth(1)))
+
+    def _tip(self, entry: QuantityEntry, key: str, text: str) -> str:
+        found = entry.quantities
+        if text == "not defined":
+            return "Not defined for this curve."
+        if key == "bolus_arrival_time_s":
+            return f"By {found.onset_method}. Native temporal resolution {found.frame_duration_s:.3g} s."
+        if key in ("auc", "auc_relative") and found.auc_from_s is not None and found.auc_to_s is not None:
+            return f"From {found.auc_from_s:.2f} s to {found.auc_to_s:.2f} s."
+        if key == "baseline":
+            return "Mean from {:.2f} s to {:.2f} s.".format(*found.baseline_window_s)
+        if key:
+            return f"Native temporal resolution {found.frame_duration_s:.3g} s."
+        return text
+
+
+class PhaseTable(QTableWidget):
+    """Name and start of each phase; both can be changed.
+
+    Signals
+    -------
+    edited(list)
+        The phases as the user wants them.
+    refused(str)
+        One sentence about a start that cannot be.
+    """
+
+    edited = Signal(list)
+    refused = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__(0, 3)
+        self.setHorizontalHeaderLabels(["Phase", "From (s)", "To (s)"])
+        header = self.horizontalHeader()
+        if header is not None:
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.setColumnWidth(1, 70)
+        self.setColumnWidth(2, 70)
+        _quiet(self)
+        self._phases: list[Phase] = []
+        self._filling = False
+        self.itemChanged.connect(self._changed)
+
+    def fill(self, phases: Sequence[Phase]) -> None:
+        """Show these phases."""
+        if self.state() == QAbstractItemView.State.EditingState:
+            return
+        self._filling = True
+        self._phases = list(phases)
+        self.setRowCount(len(phases))
+        for row, phase in enumerate(phases):
+            for column, text in enumerate((phase.name, f"{phase.start_s:.1f}", f"{phase.end_s:.1f}")):
+                item = QTableWidgetItem(text)
+                if column == 2 or (column == 1 and row == 0):
+                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+                    item.setToolTip("Follows from the phase beside it.")
+                self.setItem(row, column, item)
+        self._filling = False
+
+    def _changed(self, item: QTableWidgetItem) -> None:
+        if self._filling:
+            return
+        try:
+            phases = self._with(item.row(), item.column(), item.text().strip())
+        except InputError as error:
+            self.refused.emit(str(error))
+            self.fill(self._phases)
+            return
+        self.edited.emit(phases)
+
+    def _with(self, row: int, column: int, text: str) -> list[Phase]:
+        phases = list(self._phases)
+        phase = phases[row]
+        if column == 0:
+            phases[row] = Phase(text or phase.name, phase.start_s, phase.end_s)
+            return phases
+        try:
+            start = float(text.replace(",", "."))
+        except ValueError:
+            raise InputError(f"{phase.name}: {text!r} is no number; give its start in seconds.") from None
+        before = phases[row - 1]
+        if not before.start_s < start < phase.end_s:
+            raise InputError(
+                f"{phase.name}: its start must lie between {before.start_s:.1f} and {phase.end_s:.1f} s, "
+                f"not at {start:g} s."
+            )
+        phases[row - 1] = Phase(before.name, before.start_s, start)
+        phases[row] = Phase(phase.name, start, phase.end_s)
+        return phases
+
+
+class Tables(QTabWidget):
+    """Quantities, and phases.
+
+    Signals
+    -------
+    asked()
+        Something that the quantities depend on was changed.
+    phases_edited(object)
+        List of phases, or None to go back to the suggestion.
+    """
+
+    asked = Signal()
+    phases_edited = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quantities = QuantityTable()
+        self.onset = ComboBox(list(_ONSET_NAMES.items()), "How the bolus arrival is found.")
+        for number, key in enumerate(_ONSET_NAMES):
+            self.onset.setItemData(number, ONSETS[key], Qt.ItemDataRole.ToolTipRole)
+        self.auc_s = DoubleSpinBox(1, 600, 10, "Length of the area under curve, seconds from the bolus arrival.")
+        self.auc_s.setDecimals(0)
+        self.auc_s.setValue(60)
+        self.auc_s.setSuffix(" s")
+        self.phases = PhaseTable()
+        self.agent = ComboBox([(key, text.partition(" (")[0].capitalize()) for key, text in AGENTS.items()],
+                              "Contrast agent; it decides how late phases are called.")  # fmt: skip
+        self.reset = QToolButton()
+        self.reset.setText("Suggest again")
+        self.reset.setToolTip("Forget the changes and take the suggestion.")
+        self.note = Note()
+        self.phase_note = Note()
+        first, second = QWidget(), QWidget()
+        for page, table, row, note in (
+            (first, self.quantities, (QLabel("Arrival"), self.onset, QLabel("AUC"), self.auc_s), self.note),
+            (second, self.phases, (QLabel("Agent"), self.agent, self.reset), self.phase_note),
+        ):
+            column = QVBoxLayout(page)
+            column.setContentsMargins(2, 3, 2, 0)
+            column.setSpacing(3)
+            line = QHBoxLayout()
+            for widget in row:
+                line.addWidget(widget)
+            line.addStretch(1)
+            column.addLayout(line)
+            column.addWidget(table, 1)
+            column.addWidget(note)
+        self.note.hide()
+        self.addTab(first, "Quantities")
+        self.addTab(second, "Phases")
+        self.setMinimumWidth(250)
+        self.onset.currentIndexChanged.connect(lambda _: self.asked.emit())
+        self.auc_s.valueChanged.connect(lambda _: self.asked.emit())
+        self.agent.currentIndexChanged.connect(lambda _: self.phases_edited.emit(None))
+        self.reset.clicked.connect(lambda _=False: self.phases_edited.emit(None))
+        self.phases.edited.connect(self.phases_edited.emit)
+
+    def show_phases(self, suggestion: PhaseSuggestion, edited: Sequence[Phase] | None) -> None:
+        """Show the suggestion, or what the user made of it."""
+        phases = suggestion.phases if edited is None else tuple(edited)
+        self.phases.fill(phases)
+        self.reset.setEnabled(edited is not None)
+        changed = "Changed by hand; begun as a suggestion, not a diagnosis."
+        self.phase_note.setText(changed if edited is not None else suggestion.reason or suggestion.note)
