@@ -25,8 +25,9 @@ class Bench:
 
     Parameters
     ----------
-    budget_s
-        Seconds that a fit may take; None: as many as its method asks for.
+    forced_s, study_s, budget_s
+        Seconds that a fit may take: as the user said, of the study under way, and of the suite; the data's own stand
+        before the last. None: as many as its method asks for.
     pictures
         Folder of the pictures; the report stands in its parent.
     """
@@ -38,6 +39,8 @@ class Bench:
     pictures: Path
     seeds: int = 1
     budget_s: float | None = None
+    study_s: float | None = None
+    forced_s: float | None = None
     threads: int | None = None
     device: str = "auto"
 
@@ -66,7 +69,9 @@ class Bench:
 
     def job(self, item: DataItem, choice: MethodChoice, **more: Any) -> Job:
         """A fit with what all fits of this benchmark have in common."""
-        return job_for(item, choice, threads=self.threads, device=self.device, budget_s=self.budget_s, **more)
+        budgets = (self.forced_s, self.study_s, item.budget_s, self.budget_s)
+        budget = next((seconds for seconds in budgets if seconds is not None), None)
+        return job_for(item, choice, threads=self.threads, device=self.device, budget_s=budget, **more)
 
     def fit(self, item: DataItem, choice: MethodChoice, **more: Any) -> Measured | None:
         """The finished fit, made now or found."""

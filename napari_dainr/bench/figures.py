@@ -14,7 +14,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.io.atomic import atomic_write
 from napari_dainr.io.caption import white_level
 
-__all__ = ["curves_figure", "frames_figure", "regions_figure", "sweep_figure", "two_frames"]
+__all__ = ["curves_figure", "frames_figure", "regions_figure", "section_figure", "sweep_figure", "two_frames"]
 
 _DPI = 90
 _COLOURS = (
@@ -145,11 +145,11 @@ def curves_figure(curves: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]
     for axis, name, unit in ((axes[0], "psnr_fit", "psnr_fit (dB)"), (axes[1], "ssim_fit", "ssim_fit")):
         for number, (label, points) in enumerate(curves.items()):
             colour = _COLOURS[number % len(_COLOURS)]
-            x = [max(seconds, 0.05) for seconds, _ in points]
+            x = [seconds for seconds, _ in points]
             y = [figures[name] for _, figures in points]
             axis.plot(x, y, color=colour, lw=1.4, ls="-" if number < len(_COLOURS) else "--", label=label)
             axis.plot(x[-1:], y[-1:], "o", color=colour, ms=4)
-        _log_axis(axis, [max(seconds, 0.05) for points in curves.values() for seconds, _ in points])
+        axis.set_xlim(left=0)
         axis.set_xlabel("seconds of fitting", fontsize=9)
         axis.set_ylabel(unit, fontsize=9)
         axis.tick_params(labelsize=8)
@@ -157,6 +157,45 @@ def curves_figure(curves: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def section_figure(
+    truth: NDArray[np.floating] | None,
+    shown: Sequence[tuple[str, NDArray[np.floating]]],
+    times_s: NDArray[np.floating],
+    path: Path,
+    title: str,
+) -> None:
+    """One image row over time for every series, as in Figs. 6 and 9: the row that is liveliest in the first of them.
+
+    Parameters
+    ----------
+    truth : (frame, y, x) or None
+    shown
+        (label, (frame, y, x)), scaled to the truth, at the same times.
+    times_s : (frame,)
+        Frame centres, seconds.
+    """
+    panels = ([("Truth", truth)] if truth is not None else []) + list(shown)
+    row = int(panels[0][1].var(axis=0).sum(axis=1).argmax())
+    white = white_level(panels[0][1].astype(np.float32))
+    columns = min(5, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = _figure(2.0 * columns + 0.5, 1.75 * rows + 0.7)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
+    extent = (times_s[0] - step / 2, times_s[-1] + step / 2, panels[0][1].shape[2] - 0.5, -0.5)
+    for axis, (label, image) in zip(axes, panels, strict=False):
+        axis.imshow(
+            image[:, row].T, cmap="gray", vmin=0, vmax=white, extent=extent, aspect="auto", interpolation="nearest"
+        )
+        axis.set_title(label, fontsize=9)
+        axis.tick_params(labelsize=7)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    figure.supylabel("x (pixels)", fontsize=8)
+    figure.suptitle(f"{title}: row {row} over time (s)", fontsize=10)
     _save(figure, path)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.bench.bench import Bench, Column, table_of
 from napari_dainr.bench.document import Block, Heading, Picture, Text
-from napari_dainr.bench.figures import frames_figure
+from napari_dainr.bench.figures import frames_figure, section_figure
 from napari_dainr.bench.job import Measured
 from napari_dainr.bench.retrospective import bilinear_resize, coarse_matrix, unmeasured_frames
 from napari_dainr.bench.scoring import Figures, cached, fitted_magnitude, judge
@@ -134,8 +134,6 @@ def temporal(bench: Bench) -> list[Block]:
 
 
 def _temporal_one(bench: Bench, item: DataItem, factor: int) -> list[Block]:
-    from napari_dainr.io.pictures import xt_figure
-
     assert item.truth is not None
     absent = unmeasured_frames(len(item.truth), factor)
     if not len(absent):
@@ -156,7 +154,9 @@ def _temporal_one(bench: Bench, item: DataItem, factor: int) -> list[Block]:
     if not rows:
         return []
     path, link = bench.picture(f"temporal-{item.name}-{factor}")
-    xt_figure(series, item.truth[: series[0][1].n_frames], path)
+    truth = item.truth[: series[0][1].n_frames]
+    shown = [(label, fitted_magnitude(one.image, truth)) for label, one in series]
+    section_figure(truth, shown, series[0][1].times_s, path, f"{item.name}, × {factor}")
     caption = f"{item.name}, × {factor}: {len(absent)} frames that were not measured"
     return [
         table_of("method", rows, COLUMNS, caption),

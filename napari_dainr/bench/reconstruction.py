@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_dainr.analysis import roi_curve
 from napari_dainr.bench.bench import Bench, Column, table_of
 from napari_dainr.bench.document import Block, Heading, Picture, Text
-from napari_dainr.bench.figures import curves_figure, frames_figure, regions_figure, two_frames
+from napari_dainr.bench.figures import curves_figure, frames_figure, regions_figure, section_figure, two_frames
 from napari_dainr.bench.job import Measured
 from napari_dainr.bench.scoring import Figures, curve_of, fitted_magnitude, scores_of
 from napari_dainr.bench.suite import DataItem
@@ -81,8 +81,7 @@ def _one(bench: Bench, item: DataItem) -> list[Block]:
     if judged:
         blocks.append(Text(_words(rows)))
     if stopped:
-        budget = f"Ended by the budget of {bench.budget_s:g} s before all steps were made: {', '.join(stopped)}."
-        blocks.append(Text(budget))
+        blocks.append(Text(f"Ended by the budget before all steps were made: {', '.join(stopped)}."))
     if rois and item.truth is not None:
         blocks.append(table_of("method", rows, rois, "Curves of regions: RMSE over the range of the true curve"))
     return blocks + _pictures(bench, item, fits, judged)
@@ -108,8 +107,6 @@ def _words(rows: list[tuple[str, dict[str, list[float]]]]) -> str:
 
 
 def _pictures(bench: Bench, item: DataItem, fits: dict[str, list[Measured]], judged: bool) -> list[Block]:
-    from napari_dainr.io.pictures import xt_figure
-
     blocks: list[Block] = []
     if judged:
         path, link = bench.picture(f"time-{item.name}")
@@ -131,7 +128,7 @@ def _pictures(bench: Bench, item: DataItem, fits: dict[str, list[Measured]], jud
     frames_figure(goal, images, frames, path, f"{item.name}: images and errors")
     blocks.append(Picture(link, f"{item.name}: two frames, absolute error below (as Figs. 4 and 5)"))
     path, link = bench.picture(f"xt-{item.name}")
-    xt_figure(series, goal, path)
+    section_figure(goal, images, series[0][1].times_s, path, item.name)
     blocks.append(Picture(link, f"{item.name}: one image row over time (as Fig. 6)"))
     if item.rois and goal is not None:
         path, link = bench.picture(f"rois-{item.name}")

@@ -60,11 +60,12 @@ def run_bench(bench: Bench, studies: list[str], folder: Path, command: str) -> l
 
 def _head(bench: Bench, command: str) -> list[Block]:
     seeds = "one seed" if bench.seeds == 1 else f"{bench.seeds} seeds (mean ± standard deviation)"
-    budget = (
-        "as many steps as each method asks for"
-        if bench.budget_s is None
-        else f"at most {bench.budget_s:g} s of fitting"
-    )
+    limit = bench.budget_s if bench.forced_s is None else bench.forced_s
+    budget = "as many steps as each method asks for" if limit is None else f"at most {limit:g} s of fitting"
+    own = [f"{item.name}: {item.budget_s:g} s" for item in bench.items if item.budget_s]
+    own += [f"study {name}: {study.budget_s:g} s" for name, study in bench.studies.items() if study.budget_s]
+    if own and bench.forced_s is None:
+        budget += f" ({', '.join(own)})"
     data = [
         [
             item.name,

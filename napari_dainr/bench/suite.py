@@ -68,6 +68,7 @@ class DataEntry(_Strict):
     snr: float = Field(30.0, gt=0)
     noisy_frames: float = Field(0.0, ge=0, le=1)
     methods: list[str | MethodEntry] | None = None
+    budget: float | None = Field(None, gt=0)
 
 
 class StudyEntry(_Strict):
@@ -118,7 +119,9 @@ class DataItem:
     rois : dict of (y, x) bool
         Regions whose curves are compared.
     methods
-        Methods of this data set alone; None: those of the suite.
+        Methods of this data set in the study of all methods; None: those of the suite.
+    budget_s
+        Seconds that a fit to this data set may take; None: as everywhere.
     """
 
     name: str
@@ -130,6 +133,7 @@ class DataItem:
     reference: NDArray[np.floating] | None = None
     rois: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     methods: list[MethodChoice] | None = None
+    budget_s: float | None = None
 
     @property
     def judged_by(self) -> str:
@@ -312,6 +316,7 @@ def _file_item(entry: DataEntry, base: Path) -> DataItem:
         arrays["reference"],
         rois,
         _choices(entry.methods),
+        entry.budget,
     )
 
 
@@ -343,7 +348,7 @@ def _phantom_item(entry: DataEntry, folder: Path) -> DataItem:
     from napari_dainr.phantom import band_limit, cine_phantom, liver_phantom, simulate_kspace
 
     spokes = entry.spokes_per_frame or (13 if entry.phantom == "cine" else 21)
-    facts = entry.model_dump(exclude={"methods", "rois", "file", "truth", "reference"}) | {
+    facts = entry.model_dump(exclude={"methods", "budget", "rois", "file", "truth", "reference"}) | {
         "spokes_per_frame": spokes,
         "version": 1,
     }
@@ -375,5 +380,14 @@ def _phantom_item(entry: DataEntry, folder: Path) -> DataItem:
         write_text(folder / f"{path.stem}.done", "simulated\n")
     title = f"{entry.name} ({entry.phantom} phantom, {entry.frames} × {entry.matrix} × {entry.matrix}, {spokes} spokes)"
     return DataItem(
-        entry.name, title, path, _file_digest(path), spokes, clean, reference, rois, _choices(entry.methods)
+        entry.name,
+        title,
+        path,
+        _file_digest(path),
+        spokes,
+        clean,
+        reference,
+        rois,
+        _choices(entry.methods),
+        entry.budget,
     )

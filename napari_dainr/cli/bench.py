@@ -73,7 +73,8 @@ def _bench(args: argparse.Namespace) -> int:
         runner=Runner(args.output / "runs", args.snapshot, args.quiet),
         pictures=args.output / PICTURES,
         seeds=args.seeds or suite.seeds,
-        budget_s=args.budget or suite.budget_s,
+        budget_s=suite.budget_s,
+        forced_s=args.budget,
         threads=args.threads,
         device=args.device,
     )
