@@ -123,7 +123,8 @@ def test_stop_ends_one_or_all(
     engine.n_steps = 100_000
     run_queue("grasp", "dainr", wait=False)
     qtbot.waitUntil(lambda: engine.steps_done >= 3, timeout=WAIT_MS)
-    assert "1 of 2: GRASP" in compare.queue.bar.format()
+    assert compare.queue.note.text() == "1 of 2: GRASP"
+    qtbot.waitUntil(lambda: compare.queue.bar.format().startswith("fit"), timeout=WAIT_MS)
     button = {"skip": compare.queue.skip, "stop": compare.queue.stop, "other dock": dock.run_panel.buttons["stop"]}[how]
     engine.n_steps = 10 if how == "skip" else 100_000
     button.click()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from napari_dainr.data import ImageSeries
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 __all__ = ["DERIVED", "LayerChoice", "LayerList", "as_series", "is_derived"]
+
+ROW_PX = 20
 
 DERIVED = "dainr_derived"
 """Key in the metadata of layers that were made from others here: maps, phases, deformation fields."""
@@ -140,13 +142,13 @@ class LayerList(QListWidget):
         for layer in self._layers:
             item = QListWidgetItem(str(layer.name))
             item.setToolTip(str(layer.name))
+            item.setSizeHint(QSize(0, ROW_PX))
             off = any(layer is one for one in self._off)
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Unchecked if off else Qt.CheckState.Checked)
             self.addItem(item)
         self.blockSignals(False)
-        rows = min(8, max(2, len(self._layers)))
-        self.setFixedHeight(rows * max(18, self.sizeHintForRow(0)) + 2 * self.frameWidth() + 2)
+        self.setFixedHeight(min(8, max(2, len(self._layers))) * ROW_PX + 2 * self.frameWidth() + 2)
         if len(before) != len(self.checked) or any(a is not b for a, b in zip(before, self.checked, strict=True)):
             self.changed.emit()
 

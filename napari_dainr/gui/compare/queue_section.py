@@ -57,8 +57,8 @@ class QueueSection(QWidget):
         layout.setSpacing(4)
         layout.addLayout(grid)
         layout.addLayout(buttons)
-        layout.addWidget(self.bar)
         layout.addWidget(self.note)
+        layout.addWidget(self.bar)
         self.bar.hide()
 
         self.run.clicked.connect(self.start)
@@ -129,16 +129,19 @@ class QueueSection(QWidget):
             self.states[item.method].setText(item.text)
             self.states[item.method].setToolTip(item.text)
         self.bar.setVisible(running)
-        if running and self.queue.text != self.bar.property("item"):
-            self.bar.setProperty("item", self.queue.text)
+        if running and self.queue.text != self.note.text():
             self.bar.setRange(0, 0)
-            self.bar.setFormat(self.queue.text)
-        summary = "" if running or not self.queue.items else f"Queue: {self.queue.text}."
-        self.note.setText(summary if summary and (ready or not why) else why)
-        self.note.setVisible(bool(self.note.text()) and not running)
+            self.bar.setFormat("preparing…")
+        if running:
+            self.note.setText(self.queue.text)
+        elif self.queue.items and not why:
+            self.note.setText(f"Queue: {self.queue.text}.")
+        else:
+            self.note.setText(why)
+        self.note.setVisible(bool(self.note.text()))
 
     def _progressed(self, progress: Progress) -> None:
         if self.queue.running:
             self.bar.setRange(0, max(1, progress.n_steps))
             self.bar.setValue(progress.step)
-            self.bar.setFormat(f"{self.queue.text} · {progress_text(progress)}")
+            self.bar.setFormat(progress_text(progress))

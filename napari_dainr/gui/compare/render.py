@@ -142,6 +142,8 @@ class RenderSection(QWidget):
             self.note.setText("Move a slider: the model is drawn again, without a fit.")
 
     def _wished(self, *_: object) -> None:
+        self.series = None
+        self.export.setEnabled(False)
         self._timer.start()
 
     def draw(self) -> None:
@@ -176,8 +178,6 @@ class RenderSection(QWidget):
             if exact is not None:
                 yield layer, exact, exact.series.magnitude, time.monotonic() - began
 
-        self.series = None
-        self.export.setEnabled(False)
         self.note.setText("drawing…")
         self._drawing.ask(work)
 
