@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,3 +31,12 @@ def fitted_psnr(tiny_images: NDArray[np.complex64]) -> Callable[[Tensor], float]
         return float(-10 * np.log10((error**2).mean()))
 
     return psnr
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Torch with one thread, as the engine sets it: its own threads beside those of the methods only wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

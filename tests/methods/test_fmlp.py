@@ -16,6 +16,8 @@ from napari_dainr.methods.config import FmlpConfig, method_config
 from napari_dainr.methods.fmlp import FmlpMethod, FmlpState
 from napari_dainr.methods.problem import density_compensated
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SMALL = {"space_features": 64, "time_features": 16, "space_cycles": 3.0, "width": 32, "depth": 3}
 
 

@@ -19,6 +19,8 @@ from napari_dainr.methods.nik import NikMethod, NikState
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import fourier_resize
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SMALL = {"features": 128, "space_spread": 5.0, "time_spread": 0.5, "width": 96, "depth": 3, "batch": 1500}
 
 
