@@ -22,6 +22,7 @@ from napari_dainr.io.state import load_state, save_state
 from napari_dainr.machine import cores
 from napari_dainr.methods.base import Method
 from napari_dainr.methods.fit import fit, make_method
+from napari_dainr.methods.held_out import hold_out
 from napari_dainr.methods.problem import make_problem
 from napari_dainr.recipe import Event, Finished, Notice, Preview, Recipe, Saved, recipe_from
 from napari_dainr.run_folder import RunFolder
@@ -29,6 +30,8 @@ from napari_dainr.run_folder import RunFolder
 __all__ = ["render", "run_recipe"]
 
 PROGRESS_HZ = 10.0
+HELD_OUT_LOOKS = 25
+"""How often in a fit the held-out spokes are looked at; by steps, not by time, so that a log can be repeated."""
 
 
 def run_recipe(
@@ -106,6 +109,14 @@ def _events(
     yield Notice(f"{kspace.n_coils} coils, {problem.csm.shape[0]} used; NUFFT by {problem.nufft.name}")
 
     method = make_method(recipe.method, recipe.config(), recipe.seed)
+    held_out = None
+    if method.n_steps > 1:
+        problem, held_out = hold_out(problem, binned.spokes_per_frame, recipe.held_out, recipe.threads)
+    if held_out is not None:
+        yield Notice(
+            f"{len(held_out.frames)} of {binned.n_frames * binned.spokes_per_frame} spokes are held out of the fit"
+        )
+    look = max(1, method.n_steps // HELD_OUT_LOOKS)
     frame = Geometry.of(binned, problem.unit)
     if resume and out is not None:
         state, _ = _saved_state(method, out, device)
@@ -117,12 +128,15 @@ def _events(
     last_preview = last_checkpoint = time.monotonic()
     told_stage, next_stage = "", method.stage(state)
     for losses in fit(method, problem, state):
-        now = time.monotonic()
         over = method.done(state) or stop.is_set()
         stage, next_stage = next_stage, method.stage(state)
-        if over or stage != told_stage or now - clock.told >= 1 / PROGRESS_HZ:
+        unseen = {}
+        if held_out is not None and (over or state.step % look == 0):
+            with torch.no_grad():
+                unseen["held-out"] = held_out.error(method.image(state, held_out.frames.to(torch.float32)))
+        if over or unseen or stage != told_stage or time.monotonic() - clock.told >= 1 / PROGRESS_HZ:
             told_stage = stage
-            values = {name: float(value) for name, value in losses.items()}
+            values = {name: float(value) for name, value in losses.items()} | unseen
             if not all(math.isfinite(value) for value in values.values()):
                 raise DainrError(
                     f"The fit diverged at step {state.step} (the loss is not a number): "

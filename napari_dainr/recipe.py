@@ -49,6 +49,13 @@ class Recipe(BaseModel):
     scale: float = Field(1.0, ge=0.5, le=4, title="scale ratio r", description="Drawn size over the matrix.")
     upsample: int = Field(1, ge=1, le=16, title="temporal upsampling", description="Steps drawn per measured frame.")
     coils: int | None = Field(None, ge=1, description="Virtual coils; empty: 99 % of the energy, at least 12.")
+    held_out: float = Field(
+        0.02,
+        ge=0,
+        le=0.3,
+        title="held-out spokes",
+        description="Fraction of the spokes kept away from the fit, to see over-fitting; 0: none.",
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")
     threads: int | None = Field(None, ge=1, description="CPU threads; empty: all cores, one fewer in the viewer.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
@@ -109,6 +116,7 @@ class Progress:
     n_steps: int
     stage: str
     losses: dict[str, float]
+    """Among them now and then ``held-out``: the relative error of the spokes that the fit does not see."""
     seconds: float
     steps_per_s: float
     eta_s: float

@@ -15,6 +15,7 @@ __all__ = ["LossPlot", "smooth"]
 
 REDRAW_MS = 400
 MOST_POINTS = 1500
+HELD_OUT = "held-out"
 COLOURS = ("#4c9be8", "#e8a14c", "#6fbf73", "#c97fd6")
 
 
@@ -67,7 +68,7 @@ class LossPlot(QWidget):
     def add(self, losses: list[tuple[str, int, dict[str, float]]]) -> None:
         """Take (stage, step, losses by name); another stage, or losses of other names, begin another curve."""
         for stage, step, values in losses:
-            names = frozenset(values)
+            names = frozenset(values) - {HELD_OUT}  # which comes only now and then
             if stage != self._stage or names != self._names:
                 self._stage, self._names = stage, names
                 self._forget()
@@ -98,6 +99,8 @@ class LossPlot(QWidget):
             mean = smooth(y, max(1, min(20, y.size // 10)))
             every = max(1, x.size // MOST_POINTS)
             thin, strong = self._line(name, COLOURS[i % len(COLOURS)])
+            if name == HELD_OUT:  # few and exact: a running mean would only hide where they turn
+                mean = y
             thin.set_data(x[::every], y[::every])
             strong.set_data(x[::every], mean[::every])
             low, high = min(low, float(y.min())), max(high, float(y.max()))
