@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_dainr.analysis.phases import Phase
+from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 from napari_dainr.gui.curves.style import CurveStyle
-
-if TYPE_CHECKING:
-    from napari_dainr.gui.curves.plot import Drawn
 
 __all__ = ["CurveArtists"]
 
@@ -52,7 +50,7 @@ class _Artists:
         measured, drawn = np.flatnonzero(~curve.interpolated), np.flatnonzero(curve.interpolated)
         step = max(1, -(-len(measured) // MOST_MARKERS))
         self.dots.set_data(t[measured][::step], y[measured][::step])
-        self.dots.set(color=style.colour, marker=style.marker)
+        self.dots.set(color=style.colour, marker=style.marker, visible=style.marked)
         between = max(1, -(-len(drawn) // (2 * MOST_MARKERS)))
         self.rings.set_data(t[drawn][::between], y[drawn][::between])
         self.rings.set(markeredgecolor=style.colour, marker=style.marker)
@@ -62,7 +60,7 @@ class _Artists:
             outline = np.concatenate([np.column_stack([t, y - spread]), np.column_stack([t, y + spread])[::-1]])
             self.band.set_verts([outline])
             self.band.set_facecolor(style.colour)
-            self.band.set_alpha(0.16)
+            self.band.set_alpha(0.17 if style.marked else 0.07)
         else:
             self.band.set_verts([])
 
@@ -162,7 +160,7 @@ class CurveArtists:
         axes.yaxis.label.set(color=text, fontsize=8.5)
 
     def lay_out(
-        self, labels: tuple[str, str], legend: Sequence[tuple[str, Any]], phases: Sequence[Phase],
+        self, labels: tuple[str, str], legend: Sequence[LegendEntry], phases: Sequence[Phase],
         size: tuple[float, float], below: float = 0.0,
     ) -> None:  # fmt: skip
         """Labels, legend and phases; margins are so many pixels at any size (pixels of the canvas).
@@ -176,12 +174,12 @@ class CurveArtists:
         rows = self._put_legend(legend, width / ratio)
         top = 6 + LEGEND_PX * rows + (PHASE_PX if phases else 0)
         axes.figure.subplots_adjust(
-            left=min(0.4, 62 * ratio / width), right=1 - 12 * ratio / width, bottom=min(0.4, (36 + below) * ratio / height),
-            top=1 - min(0.5, top * ratio / height),
+            left=min(0.4, 62 * ratio / width), right=1 - 12 * ratio / width,
+            bottom=min(0.4, (36 + below) * ratio / height), top=1 - min(0.5, top * ratio / height),
         )  # fmt: skip
         self._put_phases(phases, height / ratio)
 
-    def _put_legend(self, legend: Sequence[tuple[str, Any]], width: float) -> int:
+    def _put_legend(self, legend: Sequence[LegendEntry], width: float) -> int:
         from matplotlib.lines import Line2D
 
         old = self.axes.get_legend()
@@ -199,7 +197,8 @@ class CurveArtists:
                 )
             else:
                 handles.append(Line2D([], [], color=self._colours[1], linestyle=style, linewidth=1.4, label=text))
-        columns = max(1, min(len(handles), int((width - 80) // (38 + 6.2 * max(len(text) for text, _ in legend)))))
+        room, needs = width - 90, [42 + 5.6 * len(text) for text, _ in legend]
+        columns = len(needs) if sum(needs) <= room else max(1, int(room // max(needs)))
         self.axes.legend(
             handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False, fontsize=8,
             labelcolor=self._colours[1], borderaxespad=0.1, handlelength=2.6, columnspacing=1.4, labelspacing=0.25,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, QTimer
@@ -10,22 +9,23 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QLabel, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis.curves import MODES, baseline_of, in_mode
+from napari_dainr.analysis.curves import MODES
 from napari_dainr.analysis.phases import Phase
-from napari_dainr.analysis.quantities import Onset, curve_quantities
+from napari_dainr.analysis.quantities import Onset
 from napari_dainr.analysis.regions import ROLES, RegionSet
-from napari_dainr.errors import InputError
 from napari_dainr.gui._dock import ScrollDock
 from napari_dainr.gui._parts import Banner
+from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 from napari_dainr.gui.curves.figure import FigurePlan
 from napari_dainr.gui.curves.files import CurveFiles
 from napari_dainr.gui.curves.layer import RegionLayer
-from napari_dainr.gui.curves.plot import EMPTY, CurvePlot, Drawn
+from napari_dainr.gui.curves.plot import EMPTY, CurvePlot
+from napari_dainr.gui.curves.present import View, curve_entries, drawn_curves, facts_of, legend_of, quantity_entries
 from napari_dainr.gui.curves.reader import CurveReader
-from napari_dainr.gui.curves.reading import Look, Reading
+from napari_dainr.gui.curves.reading import Look
 from napari_dainr.gui.curves.region_list import RegionList
+from napari_dainr.gui.curves.region_menu import add_entries
 from napari_dainr.gui.curves.state import RegionState
-from napari_dainr.gui.curves.style import line_of, styles_of
 from napari_dainr.gui.curves.tables import Tables
 from napari_dainr.gui.curves.toolbar import Toolbar
 from napari_dainr.io.curves import CurveEntry, QuantityEntry
@@ -63,7 +63,7 @@ class CurvesDock(ScrollDock):
         self.note = QLabel()
         self.note.setMinimumWidth(100)
         self.edited_phases: list[Phase] | None = None
-        self.legend: list[tuple[str, object]] = []
+        self.legend: list[LegendEntry] = []
         self._drawn: list[Drawn] = []
         self._seek_to: float | None = None
         self._facts = ""
@@ -88,7 +88,7 @@ class CurvesDock(ScrollDock):
             parts.addWidget(widget)
             parts.setStretchFactor(number, stretch)
             parts.setCollapsible(number, number != 1)
-        parts.setSizes([230, 640, 400])
+        parts.setSizes([250, 650, 400])
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(6, 4, 6, 4)
@@ -240,45 +240,11 @@ class CurvesDock(ScrollDock):
         self.list.show_selection()
 
     def _more_for_region(self, menu: QMenu, region_id: str) -> None:
-        region = self.state.regions.get(region_id)
-        if region is None:
-            return
-        twin = menu.addAction("Duplicate")
-        if twin is not None:
-            twin.triggered.connect(lambda: (self.state.select(region_id), self.duplicate()))
-        copies = QMenu("Copy to series", menu)
-        copies.setToolTipsVisible(True)
-        for look in self.reader.looks():
-            action = copies.addAction(look.title)
-            if action is not None:
-                action.setToolTip(
-                    "A copy for this series alone, to be moved by itself; the original is not read there."
-                )
-                action.triggered.connect(
-                    lambda _=False, look=look: self.state.copy_to(region_id, look.key, look.title.partition(",")[0])
-                )
-        menu.addMenu(copies)
-        if region.outline == "voxel":
-            return
-        parts = QMenu("Threshold inside", menu)
-        for part in (None, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75):
-            now = region.fraction if region.kind == "threshold" else None
-            action = parts.addAction("All pixels" if part is None else f"Those {part:.0%} that enhance most")
-            if action is not None:
-                action.setCheckable(True)
-                action.setChecked(now == part)
-                action.triggered.connect(lambda _=False, part=part: self.set_threshold(region_id, part))
-        menu.addMenu(parts)
+        def duplicate() -> None:
+            self.state.select(region_id)
+            self.duplicate()
 
-    def set_threshold(self, region_id: str, part: float | None) -> None:
-        """Read only the part of a region that enhances most; None reads all of it."""
-        region = self.state.regions.get(region_id)
-        if region is None:
-            return
-        if part is None:
-            self.state.change(region_id, kind=region.outline, outline="", fraction=None)
-        else:
-            self.state.change(region_id, kind="threshold", outline=region.outline, fraction=part)
+        add_entries(menu, region_id, self.state, self.reader.looks(), duplicate)
 
     # ---------------------------------------------------------------- series and curves
 
@@ -312,69 +278,33 @@ class CurvesDock(ScrollDock):
         else:
             self.plot.set_hint(EMPTY)
 
+    @property
+    def view(self) -> View:
+        """What the user chose to see."""
+        bar = self.toolbar
+        return View(str(bar.mode.currentData()), str(bar.statistic.currentData()), self.baseline_s)
+
     def _show_curves(self) -> None:
         """Draw what was read; tables follow a moment later."""
-        readings, looks = self.reader.readings, self.reader.looks()
+        readings, looks, view = self.reader.readings, self.reader.looks(), self.view
         regions = self.reader.regions.regions
-        mode, statistic = str(self.toolbar.mode.currentData()), str(self.toolbar.statistic.currentData())
-        several = len(looks) > 1
-        drawn, remarks, pixels = [], dict[str, str](), dict[str, str]()
+        remarks, pixels = dict[str, str](), dict[str, str]()
         for reading in readings:
             if reading.remark:
                 remarks.setdefault(reading.region.id, reading.remark)
-            if reading.curve is None:
-                pixels.setdefault(reading.region.id, "0")
-                continue
-            pixels.setdefault(reading.region.id, str(reading.curve.n))
-            curve = reading.curve
-            if statistic == "median":
-                curve = replace(curve, mean=curve.median)
-            base = None if self.baseline_s is None else baseline_of(curve, self.baseline_s)
-            curve = in_mode(curve, mode, base)
-            label = reading.region.name + (f", {reading.look.title}" if several else "")
-            drawn.append(
-                Drawn((reading.region.id, reading.look.key), label, curve.times_s, curve.mean, curve.sd,
-                      curve.interpolated, styles_of(reading.region, regions, reading.look, looks), curve.n)
-            )  # fmt: skip
-        self._drawn = drawn
+            pixels.setdefault(reading.region.id, "0" if reading.curve is None else str(reading.curve.n))
+        self._drawn = drawn_curves(readings, regions, looks, view)
+        self.legend = legend_of(readings, regions, looks)
         x_label = "time (s)" if all(look.timed for look in looks) else "first axis (its unit is no time)"
-        y_label = MODES[mode] if statistic == "mean" else f"{MODES[mode]}, median"
-        self.legend = self._make_legend(readings, looks)
-        self.plot.set_curves(drawn, labels=(x_label, y_label), legend=self.legend, band=self.toolbar.band.isChecked())
+        y_label = MODES[view.mode] + (", median" if view.statistic == "median" else "")
+        band = self.toolbar.band.isChecked()
+        self.plot.set_curves(self._drawn, labels=(x_label, y_label), legend=self.legend, band=band)
         self.plot.set_baseline(self.baseline_s)
         self.list.fill(regions, pixels, remarks)
-        self._facts = self._make_facts(looks)
+        self._facts = facts_of(looks, self.baseline_s if self._drawn else None)
         self._show_note("")
         if not self._tables_soon.isActive():
             self._tables_soon.start(TABLE_MS)
-
-    def _make_legend(self, readings: list[Reading], looks: list[Look]) -> list[tuple[str, object]]:
-        several, regions = len(looks) > 1, self.reader.regions.regions
-        legend: list[tuple[str, object]] = []
-        for region in regions:
-            mine = [reading for reading in readings if reading.region.id == region.id and reading.curve is not None]
-            if mine:
-                style = styles_of(region, regions, mine[0].look, looks)
-                legend.append((region.name, replace(style, line="-") if several else style))
-        if several:
-            used = {reading.look.key for reading in readings if reading.curve is not None}
-            legend += [
-                (look.title + (" (reference)" if look.is_reference else ""), line_of(look, looks))
-                for look in looks
-                if look.key in used
-            ]
-        return legend
-
-    def _make_facts(self, looks: list[Look]) -> str:
-        if not looks:
-            return ""
-        resolutions = {f"{look.frame_duration_s:.3g} s" for look in looks if look.timed}
-        words = [f"Native temporal resolution {', '.join(sorted(resolutions))}"] if resolutions else []
-        if any(look.interpolated.any() for look in looks):
-            words.append("hollow markers: interpolated frames")
-        if self.baseline_s is not None and self._drawn:
-            words.append(f"baseline {self.baseline_s[0]:.1f} to {self.baseline_s[1]:.1f} s")
-        return " · ".join(words)
 
     def _show_note(self, read_out: str) -> None:
         self.note.setText(read_out or " · ".join(part for part in (self._facts, RESEARCH_USE) if part))
@@ -383,31 +313,15 @@ class CurvesDock(ScrollDock):
 
     def curve_entries(self) -> list[CurveEntry]:
         """All curves, for a table."""
-        window = self.baseline_s
-        return [
-            CurveEntry(reading.look.title, reading.region.name, reading.region.role, reading.curve,
-                       None if window is None else baseline_of(reading.curve, window))
-            for reading in self.reader.readings if reading.curve is not None
-        ]  # fmt: skip
+        return curve_entries(self.reader.readings, self.view)
 
     def quantity_entries(self) -> list[QuantityEntry]:
         """Quantities of all curves, for a table."""
-        onset, found = Onset(str(self.tables.onset.currentData())), []
-        for reading in self.reader.readings:
-            if reading.curve is None or self.baseline_s is None:
-                continue
-            try:
-                quantities = curve_quantities(
-                    reading.curve, self.baseline_s, onset=onset, auc_s=self.tables.auc_s.value(),
-                    statistic=str(self.toolbar.statistic.currentData()),
-                )  # fmt: skip
-            except InputError as error:
-                self.tell("warning", f"{reading.region.name}: {error}")
-                continue
-            found.append(
-                QuantityEntry(reading.look.title, reading.region.name, reading.region.role, reading.curve.n, quantities)
-            )
-        return found
+        onset = Onset(str(self.tables.onset.currentData()))
+        entries, remarks = quantity_entries(self.reader.readings, self.view, onset, self.tables.auc_s.value())
+        if remarks:
+            self.tell("warning", remarks[0])
+        return entries
 
     def _fill_tables(self) -> None:
         if self._viewer is None:
@@ -427,7 +341,7 @@ class CurvesDock(ScrollDock):
 
     def figure_plan(self) -> FigurePlan:
         """What a figure shows, as it is now."""
-        mode = str(self.toolbar.mode.currentData())
+        mode = self.view.mode
         phases = self.reader.phases if self.edited_phases is None else tuple(self.edited_phases)
         return FigurePlan(
             tuple(self._drawn), self.plot.labels, tuple(self.legend), self.toolbar.band.isChecked(),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.phases import Phase
 from napari_dainr.errors import InputError
 from napari_dainr.gui.curves.artists import CurveArtists
+from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 from napari_dainr.io.atomic import atomic_write
-
-if TYPE_CHECKING:
-    from napari_dainr.gui.curves.plot import Drawn
 
 __all__ = ["FIGURE_FILES", "FigurePlan", "write_figure"]
 
@@ -40,7 +37,7 @@ class FigurePlan:
 
     curves: tuple[Drawn, ...]
     labels: tuple[str, str]
-    legend: tuple[tuple[str, Any], ...]
+    legend: tuple[LegendEntry, ...]
     band: bool
     limits: tuple[float, float, float, float]
     phases: tuple[Phase, ...] = ()

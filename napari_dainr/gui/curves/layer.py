@@ -15,8 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_dainr.analysis.regions import OUTLINES, ROLES, Region, RegionSet, ellipse_corners
-from napari_dainr.errors import InputError
+from napari_dainr.analysis.regions import ROLES, Region, RegionSet
+from napari_dainr.gui.curves.shapes import (
+    COLUMNS,
+    Drawing,
+    Place,
+    features_of,
+    region_of,
+    rows_of,
+    same_place,
+    stamped,
+    with_locked,
+)
 from napari_dainr.gui.curves.state import RegionState
 from napari_dainr.gui.curves.style import region_colour
 
@@ -36,16 +46,6 @@ TOOLS = {
     "threshold": "add_ellipse",
 }
 """Kind of region → the mode of the layer in which it is drawn."""
-STAMP_MM = 12.0
-"""Diameter of the circle that a click without a drag leaves."""
-_SHAPES = {"ellipse", "rectangle", "polygon"}
-_COLUMNS = ("id", "name", "role", "kind", "fraction", "locked")
-
-
-def _corners(layer: Shapes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """World = origin + data @ matrix, (y, x)."""
-    origin, down, right = (np.asarray(layer.data_to_world(at))[-2:] for at in ((0, 0), (1, 0), (0, 1)))
-    return np.asarray(origin, np.float64), np.stack([down - origin, right - origin]).astype(np.float64)
 
 
 class RegionLayer:
@@ -89,8 +89,8 @@ class RegionLayer:
         layer: Shapes = self._viewer.add_shapes(
             ndim=2, name=NAME, scale=over.scale[-2:], translate=over.translate[-2:], units=over.units[-2:],
             axis_labels=over.axis_labels[-2:], face_color="transparent", edge_color=ROLES["AO"].colour,
-            edge_width=max(ny, nx) / 220, opacity=0.95,
-            features={name: np.empty(0, dtype=object) for name in _COLUMNS},
+            edge_width=max(ny, nx) / 160, opacity=0.95,
+            features={name: np.empty(0, dtype=object) for name in COLUMNS},
             text={
                 "string": "{name}", "size": 10, "anchor": "upper_left", "translation": [-0.02 * ny, 0],
                 "color": "white",
@@ -226,75 +226,41 @@ class RegionLayer:
 
     # ---------------------------------------------------------------- reading
 
-    def _rows(self) -> list[dict[str, Any]]:
-        layer = self.layer
+    def _found(self) -> tuple[list[Region], list[int]]:
+        """Regions under the hand, and the numbers of the shapes that are none."""
+        layer, known = self.layer, self.state.regions
         assert layer is not None
-        table: Any = layer.features
-        rows = table.to_dict("records") if len(table) else []
-        rows = rows[: layer.nshapes]
-        return rows + [{}] * (layer.nshapes - len(rows))
+        place, found, others = Place.of(layer), list[Region](), list[int]()
+        new_id = self._new_id
+        shapes = zip(rows_of(layer), layer.data, layer.shape_type, strict=True)
+        for number, (row, data, shape) in enumerate(shapes):
+            region_id = str(row.get("id") or "")
+            fresh = not region_id or any(region.id == region_id for region in found)
+            so_far = RegionSet((*found, *(region for region in known if all(region.id != one.id for one in found))))
+            new = Drawing(new_id, self.armed, self.state.next_role, str(layer.mode), so_far.free_name)
+            before = None if fresh else known.get(region_id)
+            region = region_of(str(shape), place.to_world(data), row, before, fresh, new)
+            if region is None:
+                others.append(number)
+                continue
+            if before is not None and before.outline == "voxel" and self._in_pixel(before, region, place):
+                region = region.changed(vertices=before.vertices)
+            if before is not None and (before.locked or same_place(before, region)):
+                region = before.changed(name=region.name, role=region.role)
+            new_id = str(uuid4()) if fresh else new_id
+            found.append(region)
+        return found, others
 
-    def _world(self, data: Any) -> NDArray[np.float64]:
-        assert self.layer is not None
-        origin, matrix = _corners(self.layer)
-        return np.asarray(origin + np.asarray(data, np.float64)[:, -2:] @ matrix)
-
-    def _region(self, number: int, row: dict[str, Any], taken: set[str]) -> Region | None:
-        """The region that a shape is; None for lines, paths, and what is not drawn to the end."""
-        layer = self.layer
-        assert layer is not None
-        shape = str(layer.shape_type[number])
-        data = np.asarray(layer.data[number], dtype=np.float64)
-        if shape == "path" and self.armed in ("polygon", "freehand") and number == layer.nshapes - 1:
-            shape = "polygon"  # that is how napari draws one until it is closed
-        if shape not in _SHAPES or len(data) < 3:
-            return None
-        region_id, kind, role = (str(row.get(key) or "") for key in ("id", "kind", "role"))
-        fresh = not region_id or region_id in taken
-        if fresh:
-            region_id = self._new_id if self._new_id not in taken else str(uuid4())
-            kind = self.armed or kind
-            if self.armed == "threshold" or kind == "threshold":
-                kind = "threshold"
-        role = role if role in ROLES else self.state.next_role
-        vertices, more = self._world(data), {}
-        if kind == "voxel" and shape == "rectangle":
-            vertices = vertices.mean(axis=0, keepdims=True)
-        elif kind == "threshold":
-            before = self.state.regions.get(region_id)
-            part = row.get("fraction")
-            more = {"outline": shape, "fraction": 0.2 if part is None or not part == part else float(part)}
-            if before is not None and before.outline == "freehand" and shape == "polygon":
-                more["outline"] = "freehand"
-        else:
-            freehand = shape == "polygon" and (kind == "freehand" or (fresh and str(layer.mode) == "add_polygon_lasso"))
-            kind = "freehand" if freehand else shape
-        name = str(row.get("name") or "")
-        if fresh:
-            name = self.state.regions.free_name(name if name and name == name else ROLES[role].title)
-        locked = row.get("locked")
-        try:
-            return Region(vertices, kind, role, name, region_id, locked is True or locked == "True", **more)
-        except InputError:
-            return None
+    @staticmethod
+    def _in_pixel(before: Region, now: Region, place: Place) -> bool:
+        """A voxel is drawn as its pixel: its own place within it is kept until it is moved."""
+        return now.outline == "voxel" and np.allclose(place.shape(before)[0], place.shape(now)[0], rtol=0, atol=1e-6)
 
     def live(self) -> RegionSet:
         """The regions as they are under the hand; locked ones as they were."""
-        layer, regions = self.layer, self.state.regions
-        if layer is None:
-            return regions
-        taken: set[str] = set()
-        found = []
-        for number, row in enumerate(self._rows()):
-            region = self._region(number, row, taken)
-            if region is None:
-                continue
-            taken.add(region.id)
-            before = regions.get(region.id)
-            if before is not None and (before.locked or _same(before, region)):
-                region = before.changed(name=region.name, role=region.role, locked=before.locked)
-            found.append(region)
-        return RegionSet(tuple(found), regions.geometry)
+        if self.layer is None:
+            return self.state.regions
+        return RegionSet(tuple(self._found()[0]), self.state.regions.geometry)
 
     # ---------------------------------------------------------------- events of the layer
 
@@ -326,11 +292,11 @@ class RegionLayer:
         known = {region.id for region in before}
         found = self.live()
         drawn = [region for region in found if region.id not in known]
-        regions = RegionSet(tuple(self._stamped(r) if r in drawn and armed else r for r in found), before.geometry)
-        for region in before:
-            if region.locked and regions.get(region.id) is None:
-                regions = regions.put(region)
-                self.told.emit(f"{region.name} is locked; unlock it to delete it.")
+        if armed and drawn:
+            found = found.put(stamped(drawn[-1], self._pixel))
+        regions, kept = with_locked(found, before)
+        if kept:
+            self.told.emit(f"{kept[0]} is locked; unlock it to delete it.")
         self._new_id = str(uuid4())
         if not self.state.set(regions):
             self.write()
@@ -341,22 +307,12 @@ class RegionLayer:
                 self.disarm()
             self._defaults()
 
-    def _stamped(self, region: Region) -> Region:
-        """A click without a drag leaves a circle (or square) of a fixed size, not a speck."""
-        if region.outline not in ("ellipse", "rectangle"):
-            return region
-        size = np.ptp(region.vertices, axis=0)
-        if (size > np.asarray(self._pixel)).any():
-            return region
-        centre = region.vertices.mean(axis=0)
-        return region.changed(vertices=ellipse_corners(centre, (STAMP_MM / 2, STAMP_MM / 2)))
-
     def _selected_there(self, *_: object) -> None:
         layer = self.layer
         if layer is None or self._busy or len(layer.selected_data) != 1:
             return
         number = next(iter(layer.selected_data))
-        rows = self._rows()
+        rows = rows_of(layer)
         region_id = str(rows[number].get("id") or "") if number < len(rows) else ""
         if self.state.regions.get(region_id) is not None:
             self.state.select(region_id)
@@ -367,46 +323,22 @@ class RegionLayer:
         layer = self.layer
         if layer is None or not region_id:
             return
-        ids = [str(row.get("id") or "") for row in self._rows()]
+        ids = [str(row.get("id") or "") for row in rows_of(layer)]
         if region_id in ids and layer.selected_data != {ids.index(region_id)}:
             with self._writing():
                 layer.selected_data = {ids.index(region_id)}
-
-    def _shape(self, region: Region) -> tuple[NDArray[np.float64], str]:
-        assert self.layer is not None
-        origin, matrix = _corners(self.layer)
-        vertices = region.vertices
-        if region.outline == "voxel":  # drawn as the pixel around it
-            half = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]])
-            at = np.floor((vertices - origin) @ np.linalg.inv(matrix) + 0.5)
-            return at + half, "rectangle"
-        shape = region.outline if region.outline in ("ellipse", "rectangle") else "polygon"
-        return np.asarray((vertices - origin) @ np.linalg.inv(matrix)), shape
 
     def write(self) -> None:
         """Bring the layer to what the regions are; shapes that are no regions stay."""
         layer = self.layer
         if layer is None:
             return
-        regions = self.state.regions.regions
-        rows, taken = self._rows(), set[str]()
-        foreign = []
-        for number, row in enumerate(rows):
-            region = self._region(number, row, taken)
-            if region is None:
-                foreign.append((np.asarray(layer.data[number]), str(layer.shape_type[number]), row))
-            else:
-                taken.add(region.id)
-        shapes = [self._shape(region) for region in regions] + [(data, kind) for data, kind, _ in foreign]
-        features: dict[str, Any] = {
-            "id": [r.id for r in regions], "name": [r.name for r in regions], "role": [r.role for r in regions],
-            "kind": [r.kind for r in regions], "locked": [r.locked for r in regions],
-            "fraction": [np.nan if r.fraction is None else r.fraction for r in regions],
-        }  # fmt: skip
-        for key in _COLUMNS:
-            blank = {"fraction": np.nan, "locked": False}.get(key, "")
-            features[key] = np.array(features[key] + [row.get(key, blank) for _, _, row in foreign], dtype=object)
-        colours = [region_colour(region, regions) for region in regions] + ["white"] * len(foreign)
+        regions, place, rows = self.state.regions.regions, Place.of(layer), rows_of(layer)
+        others = self._found()[1]
+        shapes = [place.shape(region) for region in regions]
+        shapes += [(np.asarray(layer.data[number]), str(layer.shape_type[number])) for number in others]
+        features = features_of(regions, [rows[number] for number in others])
+        colours = [region_colour(region, regions) for region in regions] + ["white"] * len(others)
         with self._writing():
             if not self._is_there(shapes):
                 if layer.nshapes:
@@ -430,19 +362,3 @@ class RegionLayer:
             str(there) == kind and np.shape(data) == points.shape and np.allclose(data, points, rtol=0, atol=1e-9)
             for (points, kind), data, there in zip(shapes, layer.data, layer.shape_type, strict=True)
         )
-
-
-def _same(before: Region, now: Region) -> bool:
-    """Whether a region is where it was, apart from rounding: then its exact vertices stay."""
-    if before.kind != now.kind or before.fraction != now.fraction or before.vertices.shape != now.vertices.shape:
-        return False
-    if before.outline == "voxel":
-        return bool(np.abs(before.vertices - now.vertices).max() <= np.inf) and _same_pixel(before, now)
-    return bool(np.allclose(before.vertices, now.vertices, rtol=0, atol=1e-9))
-
-
-def _same_pixel(before: Region, now: Region) -> bool:
-    return bool(np.allclose(before.vertices, now.vertices, rtol=0, atol=1e-9))
-
-
-assert set(TOOLS) == {*OUTLINES, "threshold"}

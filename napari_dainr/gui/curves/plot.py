@@ -3,55 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
 
 from napari_dainr.analysis.phases import Phase
 from napari_dainr.gui.curves.artists import CurveArtists
-from napari_dainr.gui.curves.style import CurveStyle
+from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 
-__all__ = ["CurvePlot", "Drawn"]
+__all__ = ["EMPTY", "CurvePlot"]
 
 EMPTY = (
     "Draw a region: choose ◯ above, then press and drag over the aorta in the picture.\n"
     "Its signal over time appears here, and follows while you move it."
 )
 NEAR_PX = 6.0
-CURSOR, BASELINE = "#e8b23a", "#8f98a3"
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """One curve of the plot, in the mode that is shown.
-
-    Parameters
-    ----------
-    key
-        Region and series: the same key is the same line, whatever happens to it.
-    label
-        For the read-out.
-    times_s, centre, spread : (frame,)
-        ``spread`` is the SD; NaN draws no band.
-    interpolated : (frame,) bool
-    style
-    n
-        Pixels.
-    """
-
-    key: tuple[str, str]
-    label: str
-    times_s: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    interpolated: NDArray[np.bool_]
-    style: CurveStyle
-    n: int
 
 
 class CurvePlot(QWidget):
@@ -87,7 +56,7 @@ class CurvePlot(QWidget):
         self.n_full = self.n_quick = 0
         self._artists: CurveArtists | None = None
         self._background: Any = None
-        self._legend: list[tuple[str, CurveStyle | Any]] = []
+        self._legend: list[LegendEntry] = []
         self._phases: tuple[Phase, ...] = ()
         self._labels = ("time (s)", "")
         self._colours = ("#262930", "#f0f1f2")
@@ -119,7 +88,7 @@ class CurvePlot(QWidget):
     # ---------------------------------------------------------------- what is shown
 
     def set_curves(
-        self, curves: Sequence[Drawn], *, labels: tuple[str, str], legend: Sequence[tuple[str, Any]], band: bool
+        self, curves: Sequence[Drawn], *, labels: tuple[str, str], legend: Sequence[LegendEntry], band: bool
     ) -> None:
         """Show these curves; ``labels`` are those of the axes, ``legend`` is (text, style) in order."""
         self.curves = list(curves)
@@ -188,7 +157,8 @@ class CurvePlot(QWidget):
         wanted = (first - side, last + side, low - margin, high + margin)
         now = self._range
         if now is not None and now[:2] == wanted[:2] and now[2] <= low and high <= now[3]:
-            if high - low >= 0.5 * (now[3] - now[2]):
+            still = high - low >= 0.5 * (now[3] - now[2])
+            if still:
                 return False
         self._range = wanted
         return True

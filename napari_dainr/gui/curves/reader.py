@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,7 +64,8 @@ class CurveReader:
         self._kept: dict[Key, tuple[int, tuple[float, float] | None, Reading]] = {}
         self._looks: list[Look] | None = None
         self._titles: list[tuple[str, str, bool]] | None = None
-        self._beside = Latest("Curves were not read", self._arrived, self.failed.emit)
+        self._again = False
+        self._beside = Latest("Curves were not read", self._arrived, self.failed.emit, self._rested)
         self._soon = QTimer()
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.now)
@@ -118,8 +120,6 @@ class CurveReader:
     def looks(self) -> list[Look]:
         """The series that are read, as they are now; top layer first, the reference last."""
         if self._looks is None:
-            from dataclasses import replace
-
             found = [replace(look_at(layer), title=title) for layer, title in self._shown_layers()]
             self._looks = sorted(found, key=lambda look: look.is_reference)
         return self._looks
@@ -161,10 +161,12 @@ class CurveReader:
         lazy = any(not isinstance(look.image, np.ndarray) for _, look in missing)
         window = self.baseline_s
         if total <= AT_ONCE and not lazy:
-            self._beside.cancel()
             for region, look in missing:
                 self._keep(read(region, look, window), window)
             self._publish()
+            return
+        if self._beside.busy:  # let it end: a drag must not starve what it shows
+            self._again = True
             return
         versions = dict(self._versions)
 
@@ -175,6 +177,11 @@ class CurveReader:
                 yield versions.get(look.key, 0), window, read(region, look, window)
 
         self._beside.ask(work)
+
+    def _rested(self) -> None:
+        again, self._again = self._again, False
+        if again:
+            self.ask()
 
     def _arrived(self, result: tuple[int, tuple[float, float] | None, Reading]) -> None:
         version, window, reading = result
@@ -227,8 +234,11 @@ class CurveReader:
         """Find the baseline window, unless it was set by hand; True if thresholds have to be read again for it."""
         if self._by_hand:
             return False
-        plain = [r for r in self.readings if r.curve is not None and r.region.kind != "threshold"]
-        used = plain or [r for r in self.readings if r.curve is not None]
+        curves = [r for r in self.readings if r.curve is not None]
+        best = [r for r in curves if not r.look.is_reference] or curves  # streaks are not an arrival
+        best = [r for r in best if r.look.key == best[0].look.key]
+        plain = [r for r in best if r.region.kind != "threshold"]
+        used = plain or best
         if not used:
             return False
         window = suggest_baseline([reading.curve for reading in used if reading.curve is not None])

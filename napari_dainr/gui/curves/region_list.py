@@ -113,6 +113,10 @@ class RegionList(QTableWidget):
         item = self.item(row, NAME)
         return "" if item is None else str(item.data(ID) or "")
 
+    def _rename(self, region_id: str) -> None:
+        self._state.select(region_id)
+        self.rename_selected()
+
     def rename_selected(self) -> None:
         """Begin to type another name."""
         for row in range(self.rowCount()):
@@ -157,7 +161,7 @@ class RegionList(QTableWidget):
                 action.setEnabled(enabled)
                 action.triggered.connect(do)
 
-        entry(menu, "Rename", lambda: (state.select(region_id), self.rename_selected()))
+        entry(menu, "Rename", lambda: self._rename(region_id))
         roles = QMenu("Role", menu)
         for role, facts in ROLES.items():
             entry(roles, facts.title, lambda _=False, role=role: state.set_role(region_id, role), role != region.role)

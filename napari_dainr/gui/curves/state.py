@@ -122,6 +122,15 @@ class RegionState:
         name = self.regions.without(region_id).free_name(ROLES[role].title) if plain else region.name
         return self.change(region_id, role=role, name=name)
 
+    def set_threshold(self, region_id: str, part: float | None) -> bool:
+        """Read only the part of a region that enhances most; None reads all of it."""
+        region = self.regions.get(region_id)
+        if region is None or region.outline == "voxel":
+            return False
+        if part is None:
+            return self.change(region_id, kind=region.outline, outline="", fraction=None)
+        return self.change(region_id, kind="threshold", outline=region.outline, fraction=part)
+
     def duplicate(self, region_id: str, shift_mm: tuple[float, float]) -> str:
         """Another region of the same shape, a little aside; its id, empty if there is no such region."""
         region = self.regions.get(region_id)

@@ -31,12 +31,15 @@ class CurveStyle:
         Line style of matplotlib.
     width
         Points.
+    marked
+        Whether measured frames have markers; the reference has none, so that it stays behind the others.
     """
 
     colour: str
     marker: str
     line: Any
     width: float = 1.6
+    marked: bool = True
 
 
 def shade(colour: str, part: float) -> str:
@@ -67,5 +70,6 @@ def styles_of(region: Region, regions: Sequence[Region], look: Look, looks: Sequ
     One reconstruction alone: the line is the role's own. Several: the line says which one.
     """
     line = ROLES[region.role].line_style if len(looks) < 2 else line_of(look, looks)
-    width = 1.2 if look.is_reference and len(looks) > 1 else 1.7
-    return CurveStyle(region_colour(region, regions), MARKERS[region.role], line, width)
+    behind = look.is_reference and len(looks) > 1
+    colour = region_colour(region, regions)
+    return CurveStyle(colour, MARKERS[region.role], line, 1.2 if behind else 1.7, not behind)

@@ -22,6 +22,7 @@ from napari_dainr.analysis.phases import AGENTS, Phase, PhaseSuggestion
 from napari_dainr.analysis.quantities import ONSETS, QUANTITIES, shown
 from napari_dainr.errors import InputError
 from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note
+from napari_dainr.gui.curves.present import short
 from napari_dainr.io.curves import QuantityEntry
 
 __all__ = ["QuantityTable", "Tables"]
@@ -53,12 +54,12 @@ class QuantityTable(QTableWidget):
 
     def fill(self, entries: Sequence[QuantityEntry]) -> None:
         """Show these rows."""
-        first = self.rowCount() == 0
+        fewer = self.rowCount() != len(entries)
         self.setRowCount(len(entries))
         for row, entry in enumerate(entries):
             found = entry.quantities
             values = [shown(getattr(found, q.key)) for q in QUANTITIES]
-            for column, text in enumerate([entry.roi, entry.recon, str(entry.n), *values]):
+            for column, text in enumerate([entry.roi, short(entry.recon), str(entry.n), *values]):
                 item = self.item(row, column)
                 if item is None:
                     item = QTableWidgetItem()
@@ -68,9 +69,9 @@ class QuantityTable(QTableWidget):
                 item.setToolTip(self._tip(entry, key, text))
                 if column > 1:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        if entries and first:
+        if entries and fewer:
             self.resizeColumnsToContents()
-            self.setColumnWidth(1, min(150, self.columnWidth(1)))
+            self.setColumnWidth(1, min(170, self.columnWidth(1)))
 
     def _tip(self, entry: QuantityEntry, key: str, text: str) -> str:
         found = entry.quantities
