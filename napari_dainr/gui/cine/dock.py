@@ -272,7 +272,8 @@ class CineDock(ScrollDock):
     def export(self, path: Path) -> bool:
         """Write the layer as it is now, beside the event loop; False (with a banner) if that cannot be."""
         layer = self.layer
-        problem = "Open a series first." if layer is None else self.form.problem()
+        gone = layer is None or self._viewer is None or layer not in self._viewer.layers
+        problem = "Open a series first." if gone else self.form.problem()
         if self.job is not None:
             problem = f"{self.job.path.name} is still being written; cancel it first."
         if problem or layer is None:
@@ -288,6 +289,7 @@ class CineDock(ScrollDock):
         worker.finished.connect(self._finished)
         self._poll.start()
         self._show_job()
+        self._look_again()
         worker.start()
         return True
 
