@@ -93,5 +93,5 @@ def test_a_run_tells_the_held_out_error_and_repeats_it(method: str, tmp_path: Pa
     assert len(first) >= 5
     assert first == told()
     errors = np.array([value for _, value in first])
-    assert ((errors > 0) & (errors < 1.5)).all()
+    assert (errors > 0).all()
     assert errors[-1] < errors.max()
