@@ -34,6 +34,8 @@ MODES: dict[str, str] = {
 }
 """What the axis of a plot shows → its label. OSIPI: S (Q.MS1.001), AE (Q.MS1.003), RE (Q.MS1.004)."""
 
+_NOISE = 0.4
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -201,15 +203,22 @@ def baseline_of(curve: Curve, window_s: tuple[float, float]) -> float | None:
 def suggest_baseline(curves: Sequence[Curve]) -> tuple[float, float]:
     """Window from the first frame to the last one before the first of the curves rises.
 
-    A curve has risen where it first leaves its first frame by more than a tenth of its range. (0, 0) for no curves.
+    See :func:`napari_dainr.analysis.masks.quiet_frames`. Curves that seem to be noise, whose frames hardly resemble the
+    ones after them, are not asked as long as there is another. (0, 0) for no curves.
     """
-    window: tuple[float, float] | None = None
-    for curve in curves:
-        if not curve.times_s.size:
-            continue
-        end = float(curve.times_s[quiet_frames(curve.mean) - 1])
-        window = (float(curve.times_s[0]), end if window is None else min(end, window[1]))
-    return (0.0, 0.0) if window is None else window
+    asked = [curve for curve in curves if curve.times_s.size]
+    asked = [curve for curve in asked if _resemblance(curve.mean) > _NOISE] or asked
+    if not asked:
+        return (0.0, 0.0)
+    ends = [float(curve.times_s[quiet_frames(curve.mean) - 1]) for curve in asked]
+    return (float(asked[0].times_s[0]), min(ends))
+
+
+def _resemblance(signal: NDArray[np.float64]) -> float:
+    """Correlation of a signal with itself one frame later: about 0 for noise, near 1 for a smooth curve."""
+    deviation = signal - signal.mean()
+    energy = float((deviation**2).sum())
+    return float((deviation[1:] * deviation[:-1]).sum()) / energy if energy > 0 else 0.0
 
 
 def in_mode(curve: Curve, mode: str, baseline: float | None = None) -> Curve:

@@ -26,8 +26,9 @@ __all__ = ["FEW_PIXELS", "Mask", "peak_enhancement", "quiet_frames", "region_mas
 FEW_PIXELS = 5
 """A region with fewer pixels gets a warning."""
 
-_LEFT_BASELINE = 0.1
+_RISEN, _QUIET = 0.5, 0.1
 _GRID = 1 << 16
+_CROSSINGS_AT_ONCE = 1 << 20
 _FARTHEST = 1 << 14
 """Vertices may lie at most so many pixels away from pixel 0: products of differences then fit 64 bits."""
 
@@ -146,9 +147,19 @@ def remark(mask: Mask, name: str) -> str | None:
 
 
 def quiet_frames(signal: NDArray[np.float64]) -> int:
-    """How many frames pass before a (frame,) signal leaves its first value by more than a tenth of its range."""
-    away = np.abs(signal - signal[0]) > _LEFT_BASELINE * np.ptp(signal)
-    return max(int(np.argmax(away)), 1) if away.any() else len(signal)
+    """How many frames of a (frame,) signal pass before it rises (or falls).
+
+    It has risen where it first leaves its first value by half of its range. Of the frames before, the last one within
+    a tenth of the range of their lower quartile is the last quiet one; noise before the rise does not end the quiet.
+    """
+    span = np.ptp(signal)
+    away = np.abs(signal - signal[0]) > _RISEN * span
+    if not away.any():
+        return len(signal)
+    risen = int(np.argmax(away))
+    before = signal[:risen] if signal[risen] > signal[0] else -signal[:risen]
+    quiet = np.flatnonzero(before <= np.quantile(before, 0.25) + _QUIET * span)
+    return int(quiet[-1]) + 1
 
 
 def peak_enhancement(
@@ -209,16 +220,16 @@ def _polygon(grid: NDArray[np.int64], shape: tuple[int, int]) -> Mask:
     # Rows of the box from the first centre at or below ya to the last above yb.
     first = np.maximum(-(-ya // _GRID), y0)
     count = np.maximum(np.minimum(-(-yb // _GRID), y1) - first, 0)
-    edge = np.repeat(np.arange(len(grid)), count)
-    row = np.arange(edge.size) - np.repeat(np.cumsum(count) - count, count) + first[edge]
-    run = yb[edge] - ya[edge]
-    rise = (row * _GRID - ya[edge]) * (xb[edge] - xa[edge])
-    # First column whose centre is at or right of the crossing: ceil((xa + rise / run) / grid) in whole numbers.
-    whole, rest = np.divmod(rise, run)
-    at_or_right = -((-(xa[edge] + whole + (rest > 0))) // _GRID)
-    column = np.clip(at_or_right - x0, 0, width)
     flips = np.zeros((height, width + 1), dtype=np.uint8)
-    np.bitwise_xor.at(flips, (row - y0, column), 1)
+    pieces = int(count.sum()) // _CROSSINGS_AT_ONCE + 1
+    for some in np.array_split(np.arange(len(grid)), pieces):
+        n = count[some]
+        edge = np.repeat(some, n)
+        row = np.arange(edge.size) - np.repeat(np.cumsum(n) - n, n) + first[edge]
+        # First column whose centre is at or right of the crossing, rounded up twice in whole numbers.
+        whole, rest = np.divmod((row * _GRID - ya[edge]) * (xb[edge] - xa[edge]), yb[edge] - ya[edge])
+        column = -(-(xa[edge] + whole + (rest > 0)) // _GRID)
+        np.bitwise_xor.at(flips, (row - y0, np.clip(column - x0, 0, width)), 1)
     inside = np.bitwise_xor.accumulate(flips[:, :width], axis=1).astype(bool)
     return Mask(y0, x0, inside, shape, clipped)
 

@@ -106,7 +106,7 @@ class Section:
         last = np.asarray(shape) - 1
         self.inside: NDArray[np.bool_] = np.all((self.points >= 0) & (self.points <= last), axis=1)
         at = np.where(self.inside[:, None], self.points, 0.0)
-        low = np.minimum(np.floor(at).astype(np.intp), np.maximum(last - 1, 0))
+        low = np.floor(at).astype(np.intp)
         part = at - low
         high = np.minimum(low + 1, last)
         (y0, x0), (y1, x1), (fy, fx) = low.T, high.T, part.T

@@ -155,3 +155,18 @@ def test_measured_frames_alone() -> None:
     np.testing.assert_array_equal(measured.times_s, TIMES[::2])
     np.testing.assert_array_equal(measured.sd, curve.sd[::2])
     assert not measured.interpolated.any() and measured.n == curve.n
+
+
+def test_suggested_baseline_withstands_noise() -> None:
+    """An aorta that rises at 20 s, with noise of a tenth of the rise, beside a region of nothing but noise."""
+    rng = np.random.default_rng(8)
+    times = np.arange(60) * 1.5
+    clean = np.interp(times, [0, 20, 26, 89], [10, 10, 30, 18])
+    unmoved = 0
+    for _ in range(200):
+        aorta = curve_of(list(clean + rng.normal(0, 1.5, 60)), times)
+        air = curve_of(list(rng.normal(1, 0.3, 60)), times)
+        start, end = suggest_baseline([air, aorta])
+        assert start == 0 and 10 < end <= 22.5
+        unmoved += suggest_baseline([aorta]) == (start, end)
+    assert unmoved >= 195  # noise looks like a curve now and then
