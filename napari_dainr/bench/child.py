@@ -29,30 +29,36 @@ PREPARED = "NUFFT by"
 
 
 class FitClock:
-    """Wall time of the parts of a run, from how long each event took to come.
+    """Wall and processor time of the parts of a run, from how long each event took to come.
 
     A checkpoint and the drawing come between steps; where steps and a checkpoint lie before one event, the steps are
     counted at the speed that was told last.
     """
 
-    def __init__(self, fit_s: float = 0.0, snapshots: list[tuple[int, float]] | None = None) -> None:
+    def __init__(
+        self, fit_s: float = 0.0, snapshots: list[tuple[int, float]] | None = None, cpu_s: float = 0.0
+    ) -> None:
         self.preparation_s = self.drawing_s = 0.0
         self.fit_s = fit_s
+        self.cpu_s = cpu_s
         self.snapshots = list(snapshots or [])
         self.step = 0
         self.prepared = False
         self._speed = 0.0
 
-    def tell(self, event: Event, spent_s: float) -> None:
-        """Count the seconds that passed before an event."""
+    def tell(self, event: Event, spent_s: float, cpu_s: float = 0.0) -> None:
+        """Count the seconds that passed before an event, by the clock and on all processors."""
         if not self.prepared:
             self.preparation_s += spent_s
             self.prepared = isinstance(event, Notice) and PREPARED in event.text
         elif isinstance(event, Progress):
             self.fit_s += spent_s
+            self.cpu_s += cpu_s
             self.step, self._speed = event.step, event.steps_per_s
         elif isinstance(event, Saved) and event.step > self.step:
-            self.fit_s += min(spent_s, (event.step - self.step) / max(self._speed, 1e-9))
+            steps_s = min(spent_s, (event.step - self.step) / max(self._speed, 1e-9))
+            self.fit_s += steps_s
+            self.cpu_s += cpu_s * steps_s / max(spent_s, 1e-9)
             self.step = event.step
         elif (isinstance(event, Saved) and event.path.is_dir()) or isinstance(event, Finished):
             self.drawing_s += spent_s
@@ -97,9 +103,9 @@ def _fit(job: Job, folder: Path, interval: float) -> None:
     kspace = job.kspace(read_kspace(Path(job.recipe.data)))
     clock.preparation_s = time.monotonic() - began
     events = run(job.recipe, target, kspace=kspace, resume=resume, stop=stop, checkpoint_s=interval)
-    before = time.monotonic()
+    before = time.monotonic(), time.process_time()
     for event in events:
-        clock.tell(event, time.monotonic() - before)
+        clock.tell(event, time.monotonic() - before[0], time.process_time() - before[1])
         if isinstance(event, Notice):
             _say({"notice": event.text})
         elif isinstance(event, Progress):
@@ -124,6 +130,7 @@ def _fit(job: Job, folder: Path, interval: float) -> None:
             facts = {
                 "preparation_s": clock.preparation_s,
                 "fit_s": clock.fit_s,
+                "cpu_s": clock.cpu_s,
                 "drawing_s": clock.drawing_s,
                 "peak_bytes": peak_memory(),
                 "step": event.series.info["step"],
@@ -132,7 +139,7 @@ def _fit(job: Job, folder: Path, interval: float) -> None:
                 "snapshots": clock.snapshots,
             }
             write_text(folder / RESULT, json.dumps(facts, indent=1) + "\n")
-        before = time.monotonic()
+        before = time.monotonic(), time.process_time()
 
 
 def _keep(event: Saved, clock: FitClock, folder: Path) -> None:
@@ -142,14 +149,17 @@ def _keep(event: Saved, clock: FitClock, folder: Path) -> None:
         os.link(event.path, kept)
         os.link(event.path.with_name(event.path.name + ".sha256"), kept.with_name(kept.name + ".sha256"))
         clock.snapshots.append((event.step, clock.fit_s))
-    write_text(folder / CLOCK, json.dumps({"fit_s": clock.fit_s, "snapshots": clock.snapshots}) + "\n")
+    write_text(
+        folder / CLOCK, json.dumps({"fit_s": clock.fit_s, "cpu_s": clock.cpu_s, "snapshots": clock.snapshots}) + "\n"
+    )
 
 
 def _clock(folder: Path) -> FitClock:
     """The clock as it stood at the last checkpoint."""
     try:
         facts = json.loads((folder / CLOCK).read_text(encoding="utf-8"))
-        return FitClock(facts["fit_s"], [(int(step), float(seconds)) for step, seconds in facts["snapshots"]])
+        kept = [(int(step), float(seconds)) for step, seconds in facts["snapshots"]]
+        return FitClock(facts["fit_s"], kept, facts["cpu_s"])
     except (OSError, ValueError, KeyError):
         return FitClock()
 

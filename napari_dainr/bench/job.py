@@ -89,6 +89,8 @@ class Measured:
     ----------
     preparation_s, fit_s, drawing_s
         Reading, coils and maps; the steps alone, without checkpoints; drawing the series. Wall time, seconds.
+    cpu_s
+        Processor time of the steps, all threads together, seconds.
     peak_bytes
         Largest resident memory of the process that fitted, the interpreter and its libraries included; 0: not known.
     snapshots
@@ -98,6 +100,7 @@ class Measured:
     folder: Path
     preparation_s: float
     fit_s: float
+    cpu_s: float
     drawing_s: float
     peak_bytes: int
     step: int

@@ -27,13 +27,19 @@ SCORES = [
     Column("reference_psnr", "psnr, noisy ref. (dB)", 2, 1),
     Column("reference_ssim", "ssim, noisy ref.", 4, 1),
 ]
-TIMES = [Column("fit_s", "fit (s)", 1), Column("seconds", "in all (s)", 1), Column("peak", "peak memory (MB)", 0)]
+TIMES = [
+    Column("fit_s", "fit (s)", 1),
+    Column("cpu_s", "CPU (s)", 1),
+    Column("seconds", "in all (s)", 1),
+    Column("peak", "peak memory (MB)", 0),
+]
 
 
 def figures_of(done: list[Measured], scores: list[Figures]) -> dict[str, list[float]]:
     """What tables show of the fits of one method, one value per seed."""
     figures: dict[str, list[float]] = {
         "fit_s": [one.fit_s for one in done],
+        "cpu_s": [one.cpu_s for one in done],
         "seconds": [one.seconds for one in done],
         "peak": [one.peak_bytes / 1e6 for one in done if one.peak_bytes],
     }

@@ -25,12 +25,13 @@ def test_clock_counts_steps_and_nothing_else(tmp_path: Path) -> None:
     clock.tell(Notice("device cpu"), 1.0)
     clock.tell(Notice("8 coils, 8 used; NUFFT by finufft"), 2.0)
     assert (clock.preparation_s, clock.fit_s) == (3.0, 0.0)
-    clock.tell(at(1), 0.5)
+    clock.tell(at(1), 0.5, 0.75)
     state = tmp_path / "state"
     clock.tell(Saved(state, 1), 7.0)  # a checkpoint right behind its step costs the fit nothing
     assert clock.fit_s == 0.5
-    clock.tell(Saved(state, 3), 7.0)  # two steps at two a second, then a checkpoint
+    clock.tell(Saved(state, 3), 7.0, 7.0)  # two steps at two a second, then a checkpoint
     assert clock.fit_s == 1.5
+    assert clock.cpu_s == 1.75
     clock.tell(at(4), 0.5)
     clock.tell(Notice("stopped"), 1.0)
     clock.tell(Saved(state, 4), 1.0)
