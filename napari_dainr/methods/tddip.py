@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, side_by_side, sum_gradients
 from napari_dainr.inr.generator import FrameGenerator, helix
@@ -29,12 +29,18 @@ __all__ = ["TddipMethod", "TddipState"]
 
 @dataclass
 class TddipState:
-    """The generator with its optimiser, and what it draws: ``n_frames`` of ``matrix``."""
+    """The generators with their optimiser, and what they draw: ``n_frames`` of ``matrix``, averaged."""
 
     step: int
     n_frames: int
     matrix: tuple[int, int]
     fit: NetworkFit
+
+    @property
+    def generators(self) -> nn.ModuleList:
+        members = self.fit.network
+        assert isinstance(members, nn.ModuleList)
+        return members
 
 
 class TddipMethod:
@@ -61,59 +67,71 @@ class TddipMethod:
 
     def _fresh(self, n_frames: int, matrix: tuple[int, int], device: torch.device) -> TddipState:
         config = self.config
-        network = FrameGenerator(
-            matrix,
-            levels=config.levels,
-            width=config.width,
-            blocks=config.blocks,
-            mapping_width=config.mapping_width,
-            generator=torch.Generator().manual_seed(self.seed * 7919),
+        members = nn.ModuleList(
+            FrameGenerator(
+                matrix,
+                levels=config.levels,
+                width=config.width,
+                blocks=config.blocks,
+                mapping_width=config.mapping_width,
+                generator=torch.Generator().manual_seed(self.seed * 7919 + member),
+            )
+            for member in range(config.members)
         ).to(device)
-        fit = NetworkFit(network, config.learning_rate, weight_decay=0.0, ema=config.ema)
+        fit = NetworkFit(members, config.learning_rate, weight_decay=0.0, ema=config.ema)
         return TddipState(0, n_frames, matrix, fit)
 
     def _rate(self, step: int) -> float:
         halvings = step // self.config.halve_every if self.config.halve_every is not None else 0
         return float(0.5**halvings) * late_decay(step, self.n_steps, self.config.decay_to)
 
-    def _draw(self, state: TddipState, frame: Tensor) -> Tensor:
-        """(y, x) image of one fractional frame."""
+    def _draw(self, state: TddipState, member: int, frame: Tensor) -> Tensor:
+        """(y, x) image of one fractional frame by one member."""
         z = helix(frame.reshape(1), state.n_frames, self.config.cycles)[0]
-        drawn: Tensor = state.fit.network(z.to(state.fit.device))
+        drawn: Tensor = state.generators[member](z.to(state.fit.device))
         return drawn
 
-    def _loss(self, problem: Problem, state: TddipState, frame: int) -> Tensor:
-        image = self._draw(state, torch.tensor(float(frame)))
+    def _loss(self, problem: Problem, state: TddipState, member: int, frame: int) -> Tensor:
+        image = self._draw(state, member, torch.tensor(float(frame)))
         size = (problem.forward(image[None], [frame])[0] - problem.kdata[frame]).abs()
         return size.mean() if self.config.loss == "l1" else (size**2).mean()
 
     def step(self, problem: Problem, state: TddipState) -> Mapping[str, Tensor | float]:
         n = min(self.config.frames_per_step, state.n_frames)
-        frames = [item_of_step(state.step * n + i, state.n_frames, self.seed) for i in range(n)]
-        parameters = state.fit.parameters
+        members = self.config.members
 
         def part(index: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-            loss = self._loss(problem, state, frames[index]) / n
-            return loss.detach(), torch.autograd.grad(loss, parameters)
+            member, turn = divmod(index, n)
+            # Members see the frames in orders of their own, so that their errors have less in common.
+            frame = item_of_step(state.step * n + turn, state.n_frames, self.seed * 7919 + member)
+            loss = self._loss(problem, state, member, frame) / n
+            return loss.detach(), torch.autograd.grad(loss, list(state.generators[member].parameters()))
 
-        parts = side_by_side(part, n, problem.device)
-        state.fit.descend(sum_gradients([gradients for _, gradients in parts]), self._rate(state.step))
+        parts = side_by_side(part, members * n, problem.device)
+        gradients: list[Tensor] = []
+        for member in range(members):
+            gradients += sum_gradients([slopes for _, slopes in parts[member * n : (member + 1) * n]])
+        state.fit.descend(gradients, self._rate(state.step))
         state.step += 1
-        return {"data": torch.stack([loss for loss, _ in parts]).sum()}
+        return {"data": torch.stack([loss for loss, _ in parts]).sum() / members}
 
     def image(self, state: TddipState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """Frames by the generator at points of the helix; another scale by Fourier interpolation."""
-        if frames is None:
-            frames = torch.arange(state.n_frames, dtype=torch.float32)
-        chosen = frames
-        with state.fit.averaged():
-            drawn = torch.stack(
-                side_by_side(lambda i: self._draw(state, chosen[i]), int(chosen.numel()), state.fit.device)
-            )
-        return fourier_resize(drawn, scaled_matrix(state.matrix, scale))
+        """Frames by the generators at points of the helix; another scale by Fourier interpolation."""
+        return fourier_resize(self._drawn(state, frames, self.config.members), scaled_matrix(state.matrix, scale))
 
     def preview(self, state: TddipState) -> Tensor:
-        return self.image(state)
+        """The measured frames by the first member alone: drawing takes time from the fit."""
+        return self._drawn(state, None, 1)
+
+    def _drawn(self, state: TddipState, frames: Tensor | None, members: int) -> Tensor:
+        """(n, y, x), the average of the first ``members`` members."""
+        chosen = torch.arange(state.n_frames, dtype=torch.float32) if frames is None else frames
+
+        def frame(index: int) -> Tensor:
+            return torch.stack([self._draw(state, member, chosen[index]) for member in range(members)]).mean(dim=0)
+
+        with state.fit.averaged():
+            return torch.stack(side_by_side(frame, int(chosen.numel()), state.fit.device))
 
     def pack(self, state: TddipState) -> dict[str, Tensor]:
         return {

@@ -19,6 +19,7 @@ class TddipConfig(MethodConfig):
         "n_steps": 10_000,
         "loss": "l2",
         "frames_per_step": 1,
+        "members": 1,
         "width": 128,
         "learning_rate": 1e-3,
         "halve_every": 2000,
@@ -34,12 +35,18 @@ class TddipConfig(MethodConfig):
         description="Steps of the fit. Spokes per frame of 5, 8, 13, 21 or 34 (Fibonacci numbers) cover k-space best.",
     )
     loss: Literal["l1", "l2"] = Field("l1", description="Norm of the misfit in k-space; the paper of TD-DIP: l2.")
-    frames_per_step: int = Field(
+    members: int = Field(
         2,
+        ge=1,
+        le=16,
+        description="Generators started from different weights and fitted side by side; their images are averaged.",
+    )
+    frames_per_step: int = Field(
+        1,
         ge=1,
         le=64,
         title="frames per step",
-        description="Frames that each step sees, side by side on the CPU's cores.",
+        description="Frames that each generator sees per step.",
         json_schema_extra={"unit": "frames"},
     )
     cycles: float = Field(
