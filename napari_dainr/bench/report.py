@@ -83,12 +83,13 @@ def _head(bench: Bench, command: str) -> list[Block]:
         Text(f"{RESEARCH_USE} Made by `napari-dainr bench`; every figure below comes from this command:"),
         Code(f"$ {command}", "console"),
         Text(
-            f"{_machine()}, {bench.threads or cores()} threads. {_versions()}. {seeds[0].upper()}{seeds[1:]}, {budget}. "
-            "Every method gets the same samples, the same virtual coils and the same coil maps. Each fit is a process of "
-            "its own: `fit` is wall time of its start and its steps, without checkpoints, scoring and drawing, `CPU` is "
-            "the processor time of all its threads; its memory is the largest resident size of the process, interpreter "
-            "and libraries included. Scores are means over frames. The first fit of a method may include compiling. Other "
-            "work on the machine, if any, makes seconds longer, and where a budget ends a fit, the fit shorter."
+            f"{_machine()}, {bench.threads or cores()} threads. {_versions()}. {seeds[0].upper()}{seeds[1:]}, "
+            f"{budget}. Every method gets the same samples, the same virtual coils and the same coil maps. Each fit "
+            "is a process of its own: `fit` is wall time of its start and its steps, without checkpoints, scoring "
+            "and drawing, `CPU` is the processor time of all its threads; its memory is the largest resident size of "
+            "the process, interpreter and libraries included. Scores are means over frames. The first fit of a "
+            "method may include compiling. Other work on the machine, if any, makes seconds longer, and where a "
+            "budget ends a fit, the fit shorter."
         ),
         Table(["data", "frame × y × x", "spokes", "truth", "noisy reference", "regions", "sha256"], data),
     ]
