@@ -123,6 +123,8 @@ def _events(
         yield Notice(f"resumed at step {state.step}")
     else:
         state = method.start(problem)
+    for text in getattr(method, "notices", ()):
+        yield Notice(text)
 
     clock = Clock(state.step)
     last_preview = last_checkpoint = time.monotonic()
@@ -194,7 +196,7 @@ def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) ->
 
 
 def _save(out: RunFolder, method: Method, state: Any, geometry: Geometry, recipe: Recipe) -> Saved:
-    meta = {"geometry": geometry.meta(), "recipe": recipe.model_dump(exclude={"data"})}
+    meta = {"geometry": geometry.meta(), "recipe": recipe.shareable()}
     save_state(method.pack(state), meta, out.state_path)
     return Saved(out.state_path, state.step)
 

@@ -77,8 +77,7 @@ class Geometry:
             interpolated=position != np.round(position),
             method=recipe.method,
             info={
-                # Without the data's path, which may name a person: only recipe.json needs it.
-                "recipe": recipe.model_dump(exclude={"data"}),
+                "recipe": recipe.shareable(),
                 "step": state.step,
                 "n_steps": method.n_steps,
                 "stage": method.stage(state),

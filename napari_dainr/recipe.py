@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.errors import InputError, reason_of
-from napari_dainr.methods.config import MethodConfig, method_config
+from napari_dainr.methods.config import CONFIGS, MethodConfig, method_config
 
 __all__ = [
     "Event",
@@ -63,6 +63,11 @@ class Recipe(BaseModel):
     def config(self) -> MethodConfig:
         """Settings of the method, checked."""
         return method_config(self.method, self.preset, self.settings)
+
+    def shareable(self) -> dict[str, Any]:
+        """The recipe as results may carry it: without the data's path and other folders, which may name a person."""
+        values = self.model_dump(exclude={"data"})
+        return {**values, "settings": CONFIGS[self.method].shareable(self.settings)}
 
 
 def recipe_from(values: Mapping[str, Any], source: str = "recipe") -> Recipe:

@@ -99,7 +99,10 @@ class Problem:
 
 
 class Method(Protocol):
-    """What a reconstruction method offers; ``State`` is the method's own dataclass with at least a ``step: int``."""
+    """What a reconstruction method offers; ``State`` is the method's own dataclass with at least a ``step: int``.
+
+    A method may also have ``notices``, sentences for the log of a run that are known once a state is there.
+    """
 
     name: ClassVar[str]
 

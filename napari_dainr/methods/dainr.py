@@ -89,6 +89,18 @@ class DainrMethod:
             return "GRASP feature"
         return self._extraction.title if state.images is not None else "DA-INR"
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Which extractor is used, or that the paper's is not."""
+        if self._extraction.wanted:
+            return self._extraction.notices
+        if self.config.feature == "nufft":
+            return (
+                "the NuFFT images themselves are the features; the paper's are MDSR's, whose weights are not part of "
+                "this package: give them with extractor=mdsr and extractor_weights",
+            )
+        return ()
+
     def done(self, state: DainrState) -> bool:
         return state.step >= self.n_steps
 

@@ -60,6 +60,14 @@ class Extraction:
         """What the stage is called in a progress bar."""
         return f"{ARCHITECTURES[self._config.extractor].title} features" if self.wanted else ""
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Which weights are used, once they are loaded: a drawn run needs none."""
+        if self._extractor is None:
+            return ()
+        loaded = self._extractor
+        return (f"features by {loaded.title}: {loaded.n_features} maps, {loaded.file}, SHA-256 {loaded.sha256}",)
+
     def extractor(self, device: torch.device) -> FeatureExtractor:
         """The frozen network, loaded at first use.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,4 +230,20 @@ def test_a_recipe_with_an_extractor_runs(tiny_kspace: KSpace, weights: Path, tmp
     assert last.series.image.shape == (5, 33, 28) and bool(np.isfinite(last.series.image).all())
     stages = {event.stage for event in events if hasattr(event, "stage")}
     assert stages == {"EDSR features", "DA-INR"}
-    assert any(isinstance(event, Notice) for event in events)
+    told = [event.text for event in events if isinstance(event, Notice)]
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert f"features by EDSR: 6 maps, edsr.pt, SHA-256 {digest}" in told
+    # A folder may name a person: results carry the file's name alone; recipe.json keeps the path, to run again.
+    assert last.series.info["recipe"]["settings"]["extractor_weights"] == "edsr.pt"
+    folder = str(weights.parent)
+    carriers = [
+        path for path in (tmp_path / "run").rglob("*") if path.is_file() and folder.encode() in path.read_bytes()
+    ]
+    assert [path.name for path in carriers] == ["recipe.json"]
+
+
+def test_without_the_papers_extractor_the_log_says_so(tiny_kspace: KSpace) -> None:
+    settings = {**SMALL, "n_steps": 1, "levels": 4}
+    values = {"data": "tiny.h5", "method": "dainr", "preset": "paper", "spokes_per_frame": 8, "settings": settings}
+    told = [event.text for event in run(recipe_from(values), kspace=tiny_kspace) if isinstance(event, Notice)]
+    assert any("MDSR" in text and "extractor_weights" in text for text in told)

@@ -186,7 +186,7 @@ class SwinIr(FeatureExtractor):
     ) -> None:
         super().__init__()
         self.n_features, self.n_channels, self.window = width, n_channels, window
-        self.working_floats = 6 * width + 2 * hidden
+        self.working_floats = 13 * width + 2 * hidden
         # Not in the file: the release's networks against JPEG artefacts, alone with windows of 7, work in 0 … 255.
         self.input_range = 255.0 if window == 7 else 1.0
         self.conv_first = nn.Conv2d(n_channels, width, 3, padding=1)

@@ -36,6 +36,8 @@ class DainrConfig(MethodConfig):
         "members": 1,
     }
 
+    files: ClassVar[frozenset[str]] = frozenset({"extractor_weights"})
+
     n_steps: int = Field(
         140, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
     )
