@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
 from napari_dainr.bench.bart import bart_program, bart_version, reconstruct_with_bart
@@ -169,23 +170,31 @@ def encoders(bench: Bench) -> list[Block]:
     return blocks if len(blocks) > 2 else []
 
 
-def feature_names() -> tuple[str, ...]:
-    """Every choice of ``feature`` of DA-INR, as its settings list them."""
-    return tuple(str(name) for name in get_args(DainrConfig.model_fields["feature"].annotation))
+def feature_choices() -> list[MethodChoice]:
+    """DA-INR with every image feature of its settings, and with every extractor looking at the NuFFT image."""
+    fields = DainrConfig.model_fields
+    features, known = get_args(fields["feature"].annotation), get_args(fields["extractor"].annotation)
+    ours = method_choice("dainr")
+    choices = [with_settings(ours, {"feature": name, "extractor": "none"}, str(name)) for name in features]
+    for name in known:
+        if name != "none":
+            choices.append(with_settings(ours, {"feature": "nufft", "extractor": name}, f"{name} of the NuFFT"))
+    default = {name: fields[name].default for name in ("feature", "extractor")}
+    for number, choice in enumerate(choices):
+        if choice.settings == default:
+            choices[number] = replace(choice, label=f"{choice.label} (default)")
+            return choices
+    return [*choices, replace(ours, label="default")]
 
 
 def extractors(bench: Bench) -> list[Block]:
     """Table V: what the canonical network is given as image features."""
-    default = DainrConfig.model_fields["feature"].default
-    variants = [
-        with_settings(method_choice("dainr"), {"feature": name}, name + (" (default)" if name == default else ""))
-        for name in feature_names()
-    ]
+    variants = bench.choice("extractors").methods or feature_choices()
     blocks: list[Block] = [
         Heading(2, "Image features of DA-INR"),
         Text(
-            "Table V: the image features that the canonical network is given; all else as by default. Extractors "
-            "whose published weights are not at hand are left out; the end of this page says so."
+            "Table V: the image features that the canonical network is given; all else as by default. Extractors whose "
+            "published weights are not at hand are left out; the end of this page says so."
         ),
     ]
     for item in bench.items_of("extractors"):

@@ -14,6 +14,7 @@ from napari_dainr.bench.document import Table
 from napari_dainr.bench.job import Job, Measured, job_for
 from napari_dainr.bench.runner import Runner
 from napari_dainr.bench.suite import DataItem, MethodChoice, StudyChoice, method_choice
+from napari_dainr.errors import InputError
 from napari_dainr.methods import METHOD_NAMES
 
 __all__ = ["Bench", "mean_text", "megabytes", "table_of"]
@@ -74,8 +75,13 @@ class Bench:
         return job_for(item, choice, threads=self.threads, device=self.device, budget_s=budget, **more)
 
     def fit(self, item: DataItem, choice: MethodChoice, **more: Any) -> Measured | None:
-        """The finished fit, made now or found."""
-        return self.runner(self.job(item, choice, **more), choice.label)
+        """The finished fit, made now or found; None if it cannot be made."""
+        try:
+            job = self.job(item, choice, **more)
+        except InputError as error:
+            self.runner.leave_out(f"{item.name}-{choice.method} ({choice.label})", error)
+            return None
+        return self.runner(job, choice.label)
 
     def picture(self, name: str) -> tuple[Path, str]:
         """Where a picture goes, and what the report calls it."""

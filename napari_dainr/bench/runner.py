@@ -62,11 +62,15 @@ class Runner:
         try:
             show(self._events(folder), f"{job.name} {label}", self.quiet)
         except DainrError as error:
-            self.failed[f"{job.name} ({label})"] = str(error)
-            print(f"napari-dainr: {job.name} ({label}) is left out: {error}", file=sys.stderr)
+            self.leave_out(f"{job.name} ({label})", error)
             return None
         self.made += 1
         return Measured.load(folder)
+
+    def leave_out(self, name: str, error: DainrError) -> None:
+        """Remember and tell why a fit is not made."""
+        self.failed[name] = str(error)
+        print(f"napari-dainr: {name} is left out: {error}", file=sys.stderr)
 
     def say(self, text: str) -> None:
         """A line for the terminal."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_dainr.bench.bench import Column, table_of
+from napari_dainr.bench.ablations import feature_choices
+from napari_dainr.bench.bench import Bench, Column, table_of, with_settings
 from napari_dainr.bench.child import FitClock
 from napari_dainr.bench.document import Block, Code, Heading, Picture, Table, Text, as_html, as_markdown
+from napari_dainr.bench.runner import Runner
 from napari_dainr.bench.scoring import cached, roi_errors
+from napari_dainr.bench.suite import DataEntry, Suite, make_items, method_choice
 from napari_dainr.recipe import Notice, Progress, Saved
 
 
@@ -96,3 +100,40 @@ def test_document_in_both_forms(tmp_path: Path) -> None:
     assert "<strong>bold</strong> and <code>code</code>" in page
     assert "<td>1|2</td><td><strong>3</strong></td>" in page
     assert re.search(r'src="data:image/png;base64,[A-Za-z0-9+/=]{20,}"', page)
+
+
+def test_table_of_features_names_every_choice_and_one_default() -> None:
+    labels = [choice.label for choice in feature_choices()]
+    assert {"none", "nufft", "mdsr of the NuFFT"} <= set(labels)
+    assert sum("default" in label for label in labels) == 1
+
+
+def test_a_variant_that_cannot_be_is_left_out_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = load_suite_of(tmp_path)
+    bench = Bench(make_items(suite, tmp_path / "data"), None, {}, Runner(tmp_path / "runs", quiet=True), tmp_path)
+    choice = with_settings(method_choice("dainr"), {"feature": "nufft", "extractor": "mdsr"}, "MDSR")
+    assert bench.fit(bench.items[0], choice) is None
+    ((name, reason),) = bench.runner.failed.items()
+    assert name == "c-dainr (MDSR)"
+    assert "extractor_weights" in reason
+    assert "MDSR" in capsys.readouterr().err
+
+
+def test_budgets_stand_before_each_other(tmp_path: Path) -> None:
+    suite = load_suite_of(tmp_path)
+    bench = Bench(make_items(suite, tmp_path / "data"), None, {}, Runner(tmp_path / "runs"), tmp_path)
+    item, choice = bench.items[0], method_choice("nufft")
+    assert bench.job(item, choice).budget_s is None
+    assert replace(bench, budget_s=9.0).job(item, choice).budget_s == 9
+    limited = replace(item, budget_s=7.0)
+    assert replace(bench, budget_s=9.0).job(limited, choice).budget_s == 7
+    assert replace(bench, study_s=3.0).job(limited, choice).budget_s == 3
+    assert replace(bench, study_s=3.0, forced_s=1.0).job(limited, choice).budget_s == 1
+
+
+def load_suite_of(folder: Path) -> Suite:
+    """A suite of one tiny phantom."""
+    entry = DataEntry(name="c", phantom="cine", matrix=16, frames=2, coils=2)
+    return Suite([entry], folder, None, {}, None, 1)
