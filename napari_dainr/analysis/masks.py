@@ -26,7 +26,7 @@ __all__ = ["FEW_PIXELS", "Mask", "peak_enhancement", "quiet_frames", "region_mas
 FEW_PIXELS = 5
 """A region with fewer pixels gets a warning."""
 
-_RISEN, _QUIET = 0.5, 0.1
+_RISEN, _QUIET = 0.5, 0.05
 _GRID = 1 << 16
 _CROSSINGS_AT_ONCE = 1 << 20
 _FARTHEST = 1 << 14
@@ -150,7 +150,7 @@ def quiet_frames(signal: NDArray[np.float64]) -> int:
     """How many frames of a (frame,) signal pass before it rises (or falls).
 
     It has risen where it first leaves its first value by half of its range. Of the frames before, the last one within
-    a tenth of the range of their lower quartile is the last quiet one; noise before the rise does not end the quiet.
+    a twentieth of the range of their lower quartile is the last quiet one; noise before does not end the quiet.
     """
     span = np.ptp(signal)
     away = np.abs(signal - signal[0]) > _RISEN * span

@@ -133,7 +133,7 @@ def suggest_phases(
         starts.append(("Hepatobiliary", max(arrival + _HEPATOBILIARY_FROM_S, later)))
     ends = [start for _, start in starts[1:]] + [last_s]
     phases = tuple(
-        Phase(name, max(start, first_s), min(end, last_s))
+        Phase(name, float(max(start, first_s)), float(min(end, last_s)))
         for (name, start), end in zip(starts, ends, strict=True)
         if max(start, first_s) < min(end, last_s)
     )

@@ -17,7 +17,7 @@ from napari_dainr.errors import InputError
 __all__ = ["ONSETS", "QUANTITIES", "Onset", "Quantities", "Quantity", "curve_quantities", "quantities_of", "shown"]
 
 ONSETS: dict[str, str] = {
-    "intersection": "intersection-based (P.BA2.004): the steepest rise, prolonged down to the baseline",
+    "intersection": "intersection-based (P.BA2.004): line through 20 % to 70 % of the rise, down to the baseline",
     "threshold": "data value exceeds threshold (P.BA2.002): baseline + 3 SD, two frames in a row",
     "manual": "manually (P.BA2.001)",
 }
@@ -205,7 +205,7 @@ def quantities_of(
     baseline_window_s
         (start, end) on the time axis, both included.
     onset
-        How the bolus arrival is found; where the steepest rise meets the baseline, by default.
+        How the bolus arrival is found; where the rise, prolonged, meets the baseline, by default.
     auc_s
         Length of the area under curve, seconds.
     frame_duration_s
@@ -235,6 +235,7 @@ def quantities_of(
     )
 
 
+_RISE = (0.2, 0.7)
 _GIVEN = ("onset_method", "baseline_window_s", "frame_duration_s")
 
 
@@ -292,14 +293,31 @@ def _onset(
             return None
         low, high = first - 1, first
         return float(t[low] + (level - s[low]) / (s[high] - s[low]) * (t[high] - t[low]))
-    # The steepest rise from the last point before the arrival to the peak.
-    start = max(first - 1, begin)
-    slopes = np.diff(s[start : peak + 1]) / np.diff(t[start : peak + 1])
-    if not slopes.size or slopes.max() <= 0:
+    return _foot(t[begin : peak + 1], s[begin : peak + 1], base)
+
+
+def _foot(t: NDArray[np.float64], s: NDArray[np.float64], base: float) -> float | None:
+    """Where the least-squares line through the rise, from 20 % to 70 % of the deviation, meets the baseline.
+
+    The curve ends at its maximum. Where it passes the two levels it is taken as straight between points, and these two
+    places count as points, so that one step from baseline to maximum is enough.
+    """
+    low, high = (base + part * (s[-1] - base) for part in _RISE)
+    above = int(np.argmax(s >= high))
+    below = np.flatnonzero(s[:above] < low)
+    if not below.size:
         return None
-    steepest = start + int(np.argmax(slopes))
-    onset = float(t[steepest] - (s[steepest] - base) / slopes.max())
-    return onset if onset >= t[begin] else None
+    first, last = int(below[-1]), above
+    starts = t[first] + (low - s[first]) / (s[first + 1] - s[first]) * (t[first + 1] - t[first])
+    ends = t[last - 1] + (high - s[last - 1]) / (s[last] - s[last - 1]) * (t[last] - t[last - 1])
+    at = np.concatenate([[starts], t[first + 1 : last], [ends]])
+    values = np.concatenate([[low], s[first + 1 : last], [high]])
+    middle = at.mean()
+    slope = float(((at - middle) * values).sum() / ((at - middle) ** 2).sum())
+    if slope <= 0:
+        return None
+    onset = float(middle - (values.mean() - base) / slope)
+    return onset if onset >= t[0] else None
 
 
 def _sustained(candidates: NDArray[np.bool_], above: NDArray[np.bool_], frames: int) -> int | None:

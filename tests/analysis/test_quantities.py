@@ -108,6 +108,25 @@ def test_threshold_is_so_many_deviations_above_a_noisy_baseline() -> None:
     assert quantities_of(times, spike, (0, 9), onset=Onset(sustained=1)).onset_s == pytest.approx(14 + 1 / 41)
 
 
+def test_onset_withstands_noise() -> None:
+    """Rise from 30 s to 45 s with noise of a twentieth of it, a frame a second: within four frames, every time."""
+    rng = np.random.default_rng(9)
+    times = np.arange(0, 120.0)
+    clean = np.interp(times, [0, 30, 45, 119], [10, 10, 30, 20])
+    found = [quantities_of(times, clean + rng.normal(0, 1, 120), (0, 28)).onset_s for _ in range(300)]
+    off = np.array(found, dtype=float) - 30
+    assert np.abs(off).max() < 4
+    assert off.std() < 1.2 and abs(off.mean()) < 0.5
+
+
+def test_a_gap_in_the_rise_is_taken_as_straight() -> None:
+    """From baseline to maximum in one step of 8 s, as in a series of few frames: exact all the same."""
+    times = np.array([0, 8, 16, 24, 32, 40.0])
+    got = quantities_of(times, [5, 5, 5, 25, 15, 15], (0, 16), auc_s=16)
+    assert got.onset_s == pytest.approx(16) and got.time_to_peak_s == pytest.approx(8)
+    assert got.auc == pytest.approx(20 * 8 / 2 + (20 + 10) / 2 * 8)
+
+
 def test_frames_before_the_baseline_are_not_looked_at() -> None:
     times = np.arange(0, 40.0)
     signal = np.interp(times, [0, 3, 10, 15, 39], [500, 10, 10, 60, 30])
