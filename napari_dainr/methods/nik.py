@@ -130,7 +130,7 @@ class NikMethod:
         if config.space_spread is not None:
             spreads = (config.space_spread, config.space_spread, config.time_spread)
         else:
-            spreads = (csm.shape[-2] / 4, csm.shape[-1] / 4, config.time_spread)
+            spreads = (csm.shape[-2] / 6, csm.shape[-1] / 6, config.time_spread)
         network = PeriodicMlp(
             FourierFeatures(spreads, config.features, generator),
             width=config.width,

@@ -30,7 +30,7 @@ class FmlpConfig(MethodConfig):
     }
 
     n_steps: int = Field(
-        1200, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
+        2000, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
     )
     loss: Literal["l1", "l2"] = Field("l1", description="Norm of the misfit in k-space; the paper of FMLP: l2.")
     space_features: int = Field(

@@ -32,10 +32,10 @@ class NikConfig(MethodConfig):
     }
 
     n_steps: int = Field(
-        1500, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees a batch of samples."
+        6000, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees a batch of samples."
     )
     batch: int = Field(
-        8192, ge=2, le=10_000_000, description="Samples of k-space per step, from all frames, every coil of each."
+        2048, ge=2, le=10_000_000, description="Samples of k-space per step, from all frames, every coil of each."
     )
     features: int = Field(
         256, ge=2, le=8192, multiple_of=2, description="Fourier features of (ky, kx, t): as many sines and cosines."
@@ -46,7 +46,7 @@ class NikConfig(MethodConfig):
         le=10_000,
         title="σ (k-space)",
         description="Spread of the features' frequencies over k-space, as wide as the object is in pixels "
-        "(empty: a quarter of the matrix).",
+        "(empty: a 6th of the matrix).",
         json_schema_extra={"unit": "cycles/k-space"},
     )
     time_spread: float = Field(
@@ -59,14 +59,14 @@ class NikConfig(MethodConfig):
     )
     activation: Literal["sine", "relu"] = Field("relu", description="Of the hidden layers; the paper of NIK: sine.")
     omega: float = Field(30.0, gt=0, le=1000, title="ω₀", description="Frequency of the sine activations.")
-    width: int = Field(256, ge=4, le=2048, description="Neurons per hidden layer.")
+    width: int = Field(128, ge=4, le=2048, description="Neurons per hidden layer.")
     depth: int = Field(4, ge=1, le=16, description="Hidden layers.")
     envelope: bool = Field(
         True,
         description="The network gives k-space relative to its mean magnitude at the same distance from the centre.",
     )
     hdr_power: float = Field(
-        0.5,
+        0.75,
         ge=0,
         le=1,
         title="relative error",
@@ -79,7 +79,7 @@ class NikConfig(MethodConfig):
         title="ε",
         description="Added to the predicted magnitude in the loss, relative to the largest sample.",
     )
-    learning_rate: float = Field(2e-3, gt=0, le=1, title="learning rate", description="Adam step size.")
+    learning_rate: float = Field(5e-3, gt=0, le=1, title="learning rate", description="Adam step size.")
     decay_to: float = Field(
         0.03,
         gt=0,

@@ -28,7 +28,7 @@ class TddipConfig(MethodConfig):
     }
 
     n_steps: int = Field(
-        600,
+        1200,
         ge=1,
         le=1_000_000,
         title="steps",
