@@ -6,7 +6,7 @@ Objective, over the hash table and the weights θ of a perceptron::
 
 with (D d)_f = d_{f+1} − d_f and d_θ as a matrix (frame × pixel). Means and the root make the weights independent of the
 size of the data. Temporal total variation acts after ``sparse_after`` steps; the finer half of the hash levels opens
-over the first ``coarse_to_fine`` of the steps. docs/explanation/rivals-regularised.md lists the differences from Eq. 10.
+over the first ``coarse_to_fine`` of the steps. docs/explanation/rivals-regularised.md lists the differences.
 """
 
 from __future__ import annotations
