@@ -199,6 +199,27 @@ def test_the_grid_shares_slider_and_window_and_leaving_restores(compare: Compare
     assert points in viewer.layers
 
 
+def test_maps_stand_under_their_series_and_the_camera_comes_back(compare: CompareDock, viewer: Any, qtbot: Any) -> None:
+    add(viewer, "A", 1.0)
+    add(viewer, "B", 2.0)
+    truth = add(viewer, "truth", 3.0, metadata={})
+    compare.measure.reference.choose(truth)
+    compare.measure.show_maps.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=WAIT_MS)
+    for layer in viewer.layers[3:]:
+        compare.layers.set_checked(layer, True)
+    viewer.scene.camera.zoom, viewer.scene.camera.center = 7.5, (0, 3.0, 4.0)
+    limits = [tuple(layer.contrast_limits) for layer in viewer.layers[3:]]
+    compare.grid_button.click()
+    places = {layer.name: viewer.canvas.grid.position(i, viewer.layers) for i, layer in enumerate(viewer.layers)}
+    assert [places[name] for name in ("A", "B", "truth")] == [(0, 0), (0, 1), (0, 2)]
+    assert [places[f"|{name} − truth| × 5"] for name in ("A", "B")] == [(1, 0), (1, 1)]
+    assert [tuple(layer.contrast_limits) for layer in viewer.layers[3:]] == limits
+    compare.grid_button.click()
+    assert viewer.scene.camera.zoom == 7.5
+    assert viewer.scene.camera.center == (0, 3.0, 4.0)
+
+
 def test_napari_s_own_grid_button_and_deleted_layers(compare: CompareDock, viewer: Any) -> None:
     a, b = add(viewer, "A", 1.0), add(viewer, "B", 2.0)
     compare.grid_button.click()

@@ -21,7 +21,7 @@ def short_name(layer: Image) -> str:
 
 
 class DerivedLayers:
-    """One layer per source and kind, used again; one that was deleted is added again."""
+    """One layer per source and kind, on top of the others, used again; one that was deleted is added again."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -37,7 +37,7 @@ class DerivedLayers:
         return [entry for entry in self._layers if entry[1] in kinds and entry[2] in self._viewer.layers]
 
     def put(self, source: Layer, kind: str, data: Any, add: Callable[..., Layer], name: str, **look: Any) -> Layer:
-        """Show ``data``: in the layer of this kind, or in a new one right above its source that ``add`` makes.
+        """Show ``data``: in the layer of this kind, or in a new one that ``add`` makes.
 
         ``look`` holds keywords of the new layer; of a layer that is used again only data, name and place change.
         """
@@ -59,8 +59,5 @@ class DerivedLayers:
             metadata={DERIVED: kind, "notice": RESEARCH_USE},
             **{"scale": source.scale, "translate": source.translate} | look,
         )
-        layers = self._viewer.layers
-        if source in layers:
-            layers.move(layers.index(layer), layers.index(source) + 1)
         self._layers.append((source, kind, layer))
         return layer

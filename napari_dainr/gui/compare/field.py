@@ -97,6 +97,8 @@ class FieldSection(QWidget):
         if layer is None:
             return
         wanted = any(box.isChecked() for box in self.show_boxes.values())
+        if wanted:
+            self.source.keep()
         folder = run_folder_of(layer)
         if self._field is not None and self._of == (layer, folder):
             self._draw()
@@ -119,6 +121,10 @@ class FieldSection(QWidget):
     def _arrived(self, result: tuple[Image, Path, DeformationSeries, Any, Any]) -> None:
         layer, folder, self._field, length, jacobian = result
         self._of = (layer, folder)
+        layers = self._viewer.layers
+        if layer in layers:  # the field goes on top, and this image right under it
+            layer.visible = True
+            layers.move(layers.index(layer), len(layers))
         self.note.setText(
             f"At most {length.max():.2g} mm; Jacobian determinant {jacobian.min():.2f} to {jacobian.max():.2f}, "
             f"folded in {100 * self._field.folded:.2g} % of all pixels. The field is how the model explains the data, "

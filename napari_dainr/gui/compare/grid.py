@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_dainr.gui._layers import display_limits
+from napari_dainr.gui.compare.layers import is_derived
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 
 __all__ = ["GridView"]
+
+
+NAME_POINTS = 9
+
+
+def _name(layer: Layer) -> dict[str, Any]:
+    return {"name": layer.name_overlay.visible, "name_points": layer.name_overlay.font_size}
 
 
 class GridView:
@@ -36,9 +44,11 @@ class GridView:
         self._viewer = viewer
         self._before: list[tuple[Layer, dict[str, Any]]] | None = None
         self._grid_before: dict[str, Any] = {}
+        self._camera_before: tuple[Any, float] = ((), 1.0)
         self._shown: list[Image] = []
         self._followers: list[tuple[Image, float]] = []
         self._link: Any = None
+        self._leader: Image | None = None
         self._changing = False
 
     @property
@@ -57,19 +67,23 @@ class GridView:
         self._changing = True
         grid = viewer.canvas.grid
         self._grid_before = {name: getattr(grid, name) for name in ("enabled", "shape", "stride", "spacing")}
-        self._before = [
-            (layer, {"visible": layer.visible, "name_overlay": layer.name_overlay.visible}) for layer in viewer.layers
-        ]
+        camera = viewer.scene.camera
+        self._camera_before = (camera.center, camera.zoom)
+        self._before = [(layer, {"visible": layer.visible, **_name(layer)}) for layer in viewer.layers]
         self._shown = list(layers)
         for layer, before in self._before:
             if hasattr(layer, "contrast_limits"):
                 before["contrast_limits"] = tuple(layer.contrast_limits)
             layer.visible = any(layer is one for one in layers)
-            layer.name_overlay.visible = layer.visible
+            layer.name_overlay.visible, layer.name_overlay.font_size = layer.visible, NAME_POINTS
         self._share_window([one for one in layers if any(one is other for other in same_unit)], layers_linked)
-        grid.shape, grid.stride, grid.spacing = (-1, -1), 1, 6
+        # Maps have been made later, so they are above the series: a row of series, and their maps in the next.
+        series = [layer for layer in layers if not is_derived(layer)]
+        grid.shape = (-1, len(series) if len(series) < len(layers) else -1)
+        grid.stride, grid.spacing = 1, 6
         grid.enabled = True
         grid.events.enabled.connect(self._grid_toggled)
+        viewer.reset_view()
         self._changing = False
         self.toggled.emit(True)
 
@@ -84,14 +98,15 @@ class GridView:
             self._link = layers_linked(same, ("contrast_limits", "gamma"))
             self._link.__enter__()
         top = display_limits(leader.data)[1]
-        others = [layer for layer in self._shown if not any(layer is one for one in same)]
+        others = [layer for layer in self._shown if not is_derived(layer) and not any(layer is one for one in same)]
         self._followers = [(layer, display_limits(layer.data)[1] / top) for layer in others if layer.data.size]
         leader.events.contrast_limits.connect(self._follow)
+        self._leader = leader
         self._follow()
 
     def _follow(self, _: object = None) -> None:
-        leader = next(layer for layer in self._shown if not any(layer is one for one, _ in self._followers))
-        low, high = leader.contrast_limits
+        assert self._leader is not None
+        low, high = self._leader.contrast_limits
         for layer, factor in self._followers:
             layer.contrast_limits = (low * factor, high * factor)
 
@@ -104,8 +119,9 @@ class GridView:
         self._before = None
         grid = viewer.canvas.grid
         grid.events.enabled.disconnect(self._grid_toggled)
-        for layer in self._shown:
-            layer.events.contrast_limits.disconnect(self._follow)
+        if self._leader is not None:
+            self._leader.events.contrast_limits.disconnect(self._follow)
+            self._leader = None
         if self._link is not None:
             self._link.__exit__(None, None, None)
             self._link = None
@@ -114,9 +130,11 @@ class GridView:
         for layer, values in before:
             if layer in viewer.layers:
                 layer.visible = values["visible"]
-                layer.name_overlay.visible = values["name_overlay"]
+                layer.name_overlay.visible = values["name"]
+                layer.name_overlay.font_size = values["name_points"]
                 if "contrast_limits" in values:
                     layer.contrast_limits = values["contrast_limits"]
+        viewer.scene.camera.center, viewer.scene.camera.zoom = self._camera_before
         self._shown, self._followers = [], []
         self._changing = False
         self.toggled.emit(False)

@@ -70,6 +70,7 @@ class LayerChoice(ComboBox):
         self._none = none
         self._layers: list[Image] = []
         self._layer: Image | None = None
+        self._kept = False
         self.offer([])
         self.currentIndexChanged.connect(self._picked)
 
@@ -78,10 +79,15 @@ class LayerChoice(ComboBox):
         """The layer that is chosen."""
         return self._layer
 
+    def keep(self) -> None:
+        """Stay with this layer when newer ones come, as after a choice by the user."""
+        self._kept = True
+
     def offer(self, layers: Sequence[Image], prefer: Image | None = None) -> None:
-        """Offer these layers; ``prefer`` is taken where nothing was chosen or what was is gone."""
+        """Offer these layers; ``prefer`` is taken unless the user made a choice that is still there."""
         self._layers = list(layers)
-        kept = self._layer if self._layer in self._layers else prefer
+        self._kept = self._kept and self._layer in self._layers
+        kept = self._layer if self._kept else prefer
         self.blockSignals(True)
         self.set_choices([("", self._none), *((str(i), str(layer.name)) for i, layer in enumerate(self._layers))])
         self.setCurrentIndex(0 if kept is None else 1 + self._layers.index(kept))
@@ -96,6 +102,7 @@ class LayerChoice(ComboBox):
 
     def _picked(self, index: int) -> None:
         layer = self._layers[index - 1] if index > 0 else None
+        self._kept = True
         if layer is not self._layer:
             self._layer = layer
             self.chosen.emit(layer)

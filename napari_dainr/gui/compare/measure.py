@@ -39,7 +39,7 @@ from napari_dainr.gui._parts import ComboBox, Note, SpinBox
 from napari_dainr.gui._time_layers import frame_times
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import DerivedLayers, short_name
-from napari_dainr.gui.compare.layers import LayerChoice, LayerList, as_series
+from napari_dainr.gui.compare.layers import LayerChoice, LayerList, as_series, is_derived
 from napari_dainr.gui.compare.truth import add_truth
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ class MeasureSection(QWidget):
         self.show_maps.clicked.connect(self.make_maps)
         self.times.valueChanged.connect(self._rescale_maps)
         self._fill()
+        self._note("")
         self.show_maps.setEnabled(False)
 
     # ---------------------------------------------------------------- scores
@@ -153,7 +154,8 @@ class MeasureSection(QWidget):
         self._timer.start()
 
     def _others(self) -> list[Image]:
-        return [layer for layer in self._layers.checked if layer is not self.reference.layer]
+        series = (layer for layer in self._layers.checked if not is_derived(layer))
+        return [layer for layer in series if layer is not self.reference.layer]
 
     def measure(self) -> None:
         """Compare every layer with a check mark with the reference, if something is new."""
@@ -167,7 +169,7 @@ class MeasureSection(QWidget):
         self._fill()
         if reference is None or not layers:
             self._scoring.cancel()
-            self.note.setText("" if reference is None else "Give at least one other layer a check mark.")
+            self._note("" if reference is None else "Give at least one other layer a check mark.")
             return
         truth, series = self._series(reference, layers)
 
@@ -178,7 +180,7 @@ class MeasureSection(QWidget):
                 except DainrError as error:
                     yield Row(one.method, 0, {}, str(error)), one.n_frames
 
-        self.note.setText(f"comparing with {reference.name}…")
+        self._note(f"comparing with {reference.name}…")
         self._scoring.ask(work)
 
     @staticmethod
@@ -195,11 +197,11 @@ class MeasureSection(QWidget):
         sentences = [one.reason for one in self.rows if one.reason]
         if not row.reason and row.n_frames < n_frames:
             sentences.append(f"{row.name}: {row.n_frames} of its {n_frames} frames are at times of the reference.")
-        self.note.setText("\n".join(sentences))
+        self._note("\n".join(sentences))
 
     def _failed(self, failed: Failed) -> None:
         self._measured = ()
-        self.note.setText(failed.message)
+        self._note(failed.message)
         self._tell("error", failed.message, failed.details)
 
     def _fill(self) -> None:
@@ -218,6 +220,10 @@ class MeasureSection(QWidget):
         self.scores.setVisible(bool(self.rows))
         self.copy.setVisible(bool(self.rows))
 
+    def _note(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
     def copy_table(self) -> None:
         """Put the table into the clipboard as tab-separated text."""
         clipboard = QGuiApplication.clipboard()
@@ -228,7 +234,7 @@ class MeasureSection(QWidget):
 
     def make_maps(self) -> None:
         """A map against the reference for every layer with a check mark."""
-        reference, layers = self.reference.layer, self._others()
+        reference, layers = self.reference.layer, self._others()[::-1]  # the oldest first, as in the grid
         if reference is None:
             return
         kind, fitted = self.kind.currentData(), self.match.isChecked()

@@ -80,6 +80,7 @@ class PartsSection(QWidget):
         if layer is None:
             return
         folder = run_folder_of(layer)
+        self.source.keep()
         self._only(layer, part)
         if part == "magnitude":
             self._reading.cancel()

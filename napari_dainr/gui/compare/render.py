@@ -144,6 +144,7 @@ class RenderSection(QWidget):
     def _wished(self, *_: object) -> None:
         self.series = None
         self.export.setEnabled(False)
+        self.source.keep()
         self._timer.start()
 
     def draw(self) -> None:
