@@ -53,7 +53,7 @@ def allowed(field: FieldInfo) -> str:
 
 def shown(value: Any) -> str:
     """A default or preset value in a table cell."""
-    if value is None:
+    if value is None or value == "":
         return "empty"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 

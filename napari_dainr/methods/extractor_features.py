@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_dainr.inr.coordinates import interpolation_matrix, pixel_coordinates
-from napari_dainr.inr.extractors import ARCHITECTURES, FeatureExtractor, fetch_weights, load_extractor
+from napari_dainr.inr.extractors import ARCHITECTURES, FeatureExtractor, fetch_weights, load_extractor, weights_folder
 from napari_dainr.inr.parallel import get_threads, run_parts
 from napari_dainr.methods.config import DainrConfig
 from napari_dainr.ops.resample import fourier_resize
@@ -37,6 +37,17 @@ def as_channels(images: Tensor, n_channels: int, shown: str) -> Tensor:
     if shown == "magnitude" or n_channels != 3:
         return magnitude[:, None].expand(-1, n_channels, -1, -1)
     return torch.stack([(images.real + 1) / 2, (images.imag + 1) / 2, magnitude], dim=1)
+
+
+def _weights_file(extractor: str, given: str) -> Path | None:
+    """The file that a setting means: fetched, a path, or a name in the folder where weights are kept."""
+    if given == "download":
+        return fetch_weights(extractor)
+    if not given:
+        return None
+    path = Path(given).expanduser()
+    kept = weights_folder() / path
+    return kept if len(path.parts) == 1 and not path.exists() and kept.is_file() else path
 
 
 class Extraction:
@@ -78,9 +89,7 @@ class Extraction:
         """
         if self._extractor is None:
             config = self._config
-            path: Path | None = Path(config.extractor_weights).expanduser() if config.extractor_weights else None
-            if config.extractor_weights == "download":
-                path = fetch_weights(config.extractor)
+            path = _weights_file(config.extractor, config.extractor_weights)
             self._extractor = load_extractor(config.extractor, path, config.extractor_sha256)
         return self._extractor.to(device)
 

@@ -154,6 +154,21 @@ def test_a_fitted_run_is_drawn_without_the_weights(tiny_problem: Problem, weight
     assert drawn.shape == (2, 50, 42)
 
 
+def test_a_mere_name_is_found_where_weights_are_kept(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_DAINR_WEIGHTS", str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "mine.pt").write_bytes(weights.read_bytes())
+    assert method_for(Path("mine.pt"))._extraction.n_features(torch.device("cpu")) == WIDTH
+    (tmp_path / "here" / "mine.pt").write_bytes(b"not weights, but nearer")
+    with pytest.raises(InputError, match=r"^mine\.pt: holds no named tensors"):
+        method_for(Path("mine.pt"))._extraction.n_features(torch.device("cpu"))
+    with pytest.raises(InputError, match=r"^other\.pt: there is no such file"):
+        method_for(Path("other.pt"))._extraction.n_features(torch.device("cpu"))
+
+
 @pytest.mark.parametrize("upsampling", ["bilinear", "fourier"])
 def test_maps_are_drawn_at_other_frames_and_scales(upsampling: str) -> None:
     features = torch.randn(3, 9, 8, 20, generator=torch.Generator().manual_seed(0)).half()

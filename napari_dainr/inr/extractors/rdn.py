@@ -66,7 +66,7 @@ class Rdn(FeatureExtractor):
         super().__init__()
         self.n_features = width
         self.input_range = input_range
-        self.working_floats = 6 * width + n_layers * growth
+        self.working_floats = 12 * width + 2 * n_layers * growth
         self.sfe1 = nn.Conv2d(3, width, 3, padding=1)
         self.sfe2 = nn.Conv2d(width, width, 3, padding=1)
         self.rdbs = nn.ModuleList(_DenseBlock(width, growth, n_layers) for _ in range(n_blocks))

@@ -46,7 +46,7 @@ class Edsr(FeatureExtractor):
 
     def __init__(self, width: int, n_blocks: int) -> None:
         super().__init__()
-        self.n_features, self.working_floats = width, 5 * width
+        self.n_features, self.working_floats = width, 8 * width
         self.sub_mean = nn.Conv2d(3, 3, 1)
         self.head = nn.Sequential(_conv(3, width, 3))
         # The factor is not in the file: 0.1 for the published 256-feature networks, 1 for those with 64 (Table 1).
@@ -74,7 +74,7 @@ class Mdsr(FeatureExtractor):
 
     def __init__(self, width: int, n_blocks: int, n_scales: int) -> None:
         super().__init__()
-        self.n_features, self.working_floats = width, 5 * width
+        self.n_features, self.working_floats = width, 8 * width
         self.sub_mean = nn.Conv2d(3, 3, 1)
         self.head = nn.Sequential(_conv(3, width, 3))
         self.pre_process = nn.ModuleList(

@@ -61,7 +61,8 @@ class DainrConfig(MethodConfig):
     extractor_weights: str = Field(
         "",
         title="extractor weights",
-        description="Its published weights: a .pt, .pth or .safetensors file, or `download` to fetch them once.",
+        description="Its published weights: a .pt, .pth or .safetensors file (a mere name is also looked for in the "
+        "folder of fetched weights), or `download` to fetch them once.",
     )
     extractor_sha256: str = Field(
         "",
