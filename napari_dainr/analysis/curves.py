@@ -120,7 +120,7 @@ def mask_curve(
     if n == 0:
         raise InputError(remark(mask, name) or "")
     frames = len(image_magnitude)
-    statistics = _statistics(image_magnitude, mask.indices)
+    statistics = _statistics(image_magnitude, mask)
     return Curve(
         times_s=np.asarray(times_s, np.float64),
         **dict(zip(_STATISTICS, statistics, strict=True)),
@@ -130,16 +130,20 @@ def mask_curve(
     )
 
 
-def _statistics(image_magnitude: NDArray[np.floating], indices: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(5, frame): mean, SD, median, minimum and maximum of some pixels.
+def _statistics(image_magnitude: NDArray[np.floating], mask: Mask) -> NDArray[np.float64]:
+    """(5, frame): mean, SD, median, minimum and maximum of the pixels of a mask.
 
     Frame by frame in the same few buffers, which stay in the processor's cache; the median by partial sorting.
     """
-    n, middle = indices.size, indices.size // 2
+    indices, (height, width) = mask.indices, mask.inside.shape
+    n, middle, filled = indices.size, indices.size // 2, mask.inside.all()
     found = np.empty((5, len(image_magnitude)))
     values, exact = np.empty(n, dtype=image_magnitude.dtype), np.empty(n)
     for frame, image in enumerate(image_magnitude):
-        np.take(image, indices, out=values, mode="clip")  # "clip" spares a copy; the indices are all inside
+        if filled:
+            values.reshape(height, width)[:] = image[mask.y0 : mask.y0 + height, mask.x0 : mask.x0 + width]
+        else:  # "clip" spares a copy; the indices are all inside
+            np.take(image, indices, out=values, mode="clip")
         exact[:] = values
         mean = exact.sum() / n
         with np.errstate(invalid="ignore"):

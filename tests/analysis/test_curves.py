@@ -62,6 +62,18 @@ def test_curve_reads_nothing_outside_the_region() -> None:
     np.testing.assert_array_equal(plain.interpolated, SERIES.interpolated)
 
 
+@pytest.mark.parametrize("box", [(0, 13, 0, 9), (2, 7, 3, 4), (12, 13, 0, 9)])
+def test_filled_boxes_are_read_as_any_other_mask(box: tuple[int, int, int, int]) -> None:
+    y0, y1, x0, x1 = box
+    chosen = np.zeros(SHAPE, bool)
+    chosen[y0:y1, x0:x1] = True
+    curve = mask_curve(SERIES.magnitude, Mask.of(chosen), TIMES)
+    values = SERIES.magnitude[:, chosen].astype(float)
+    np.testing.assert_allclose(curve.mean, values.mean(axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(curve.median, np.median(values, axis=1))
+    np.testing.assert_array_equal(curve.maximum, values.max(axis=1))
+
+
 def test_views_and_transposed_arrays_are_read_as_they_are() -> None:
     magnitude = SERIES.magnitude
     mask = region_mask(Region(ellipse_corners((9, 6), (5, 3)), kind="ellipse"), Geometry.of(SERIES))
