@@ -198,7 +198,10 @@ class CurveArtists:
             else:
                 handles.append(Line2D([], [], color=self._colours[1], linestyle=style, linewidth=1.4, label=text))
         room, needs = width - 90, [42 + 5.6 * len(text) for text, _ in legend]
-        columns = len(needs) if sum(needs) <= room else max(1, int(room // max(needs)))
+        columns = len(needs)
+        if sum(needs) > room:  # two rows if the longest texts allow it, else as many as it takes
+            half = -(-len(needs) // 2)
+            columns = half if sum(sorted(needs)[-half:]) <= room else max(1, int(room // max(needs)))
         self.axes.legend(
             handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False, fontsize=8,
             labelcolor=self._colours[1], borderaxespad=0.1, handlelength=2.6, columnspacing=1.4, labelspacing=0.25,

@@ -65,9 +65,7 @@ class Toolbar(QWidget):
         self.band.setToolTip(
             "Band of one standard deviation over the pixels: differences in tissue and noise together."
         )
-        self.auto_baseline = QToolButton()
-        self.auto_baseline.setText("Auto baseline")
-        self.auto_baseline.setCheckable(True)
+        self.auto_baseline = QCheckBox("Auto baseline")
         self.auto_baseline.setChecked(True)
         self.auto_baseline.setToolTip(
             "Find the baseline window from the curves: from the first frame to the last one before any of them rises. "
@@ -84,7 +82,7 @@ class Toolbar(QWidget):
         row.addStretch(1)
         row.addWidget(self.series)
         row.addWidget(self.export)
-        for box, width in ((self.role, 128), (self.mode, 176), (self.statistic, 84)):
+        for box, width in ((self.role, 128), (self.mode, 206), (self.statistic, 84)):
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.setFixedWidth(width)
         self.set_colour("#f0f1f2")
