@@ -31,6 +31,8 @@ class Bench:
         before the last. None: as many as its method asks for.
     pictures
         Folder of the pictures; the report stands in its parent.
+    jobs
+        Fits at a time in studies where the seconds do not matter.
     """
 
     items: list[DataItem]
@@ -44,6 +46,7 @@ class Bench:
     forced_s: float | None = None
     threads: int | None = None
     device: str = "auto"
+    jobs: int = 1
 
     def choice(self, study: str) -> StudyChoice:
         """What a study was asked to run on."""
@@ -74,14 +77,14 @@ class Bench:
         budget = next((seconds for seconds in budgets if seconds is not None), None)
         return job_for(item, choice, threads=self.threads, device=self.device, budget_s=budget, **more)
 
-    def fit(self, item: DataItem, choice: MethodChoice, **more: Any) -> Measured | None:
-        """The finished fit, made now or found; None if it cannot be made."""
+    def fit(self, item: DataItem, choice: MethodChoice, states: bool = False, **more: Any) -> Measured | None:
+        """The finished fit, made now or found; None if it cannot be made. ``states``: keep some along the way."""
         try:
             job = self.job(item, choice, **more)
         except InputError as error:
             self.runner.leave_out(f"{item.name}-{choice.method} ({choice.label})", error)
             return None
-        return self.runner(job, choice.label)
+        return self.runner(job, choice.label, states)
 
     def picture(self, name: str) -> tuple[Path, str]:
         """Where a picture goes, and what the report calls it."""

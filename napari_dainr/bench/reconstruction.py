@@ -72,7 +72,7 @@ def _one(bench: Bench, item: DataItem) -> list[Block]:
     stopped: list[str] = []
     for choice in bench.methods_of("methods", METHOD_NAMES, item):
         for seed in range(bench.seeds):
-            done = bench.fit(item, choice, seed=seed)
+            done = bench.fit(item, choice, seed=seed, states=seed == 0)
             if done is not None:
                 fits.setdefault(choice.label, []).append(done)
                 if done.stopped and choice.label not in stopped:

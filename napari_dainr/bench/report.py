@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,6 +34,8 @@ DRAW: dict[str, Callable[[Bench], list[Block]]] = {
     "sensitivity": ablations.sensitivity,
 }
 """Study → what runs it and tells of it."""
+TIMED = ("methods", "bart")
+"""Studies whose seconds matter: one fit at a time, on all threads."""
 
 
 def run_bench(bench: Bench, studies: list[str], folder: Path, command: str) -> list[Block]:
@@ -52,7 +55,11 @@ def run_bench(bench: Bench, studies: list[str], folder: Path, command: str) -> l
     told: list[Block] = []
     blocks: list[Block] = []
     for study in studies:
-        told += DRAW[study](replace(bench, budget_s=bench.choice(study).budget_s or bench.budget_s))
+        own = replace(bench, study_s=bench.choice(study).budget_s)
+        if bench.jobs > 1 and study not in TIMED:
+            own = replace(own, threads=max(1, (bench.threads or cores()) // bench.jobs))
+            bench.runner.ahead(partial(DRAW[study], own), bench.jobs)
+        told += DRAW[study](own)
         blocks = [*_head(bench, command), *told, *_tail(bench)]
         write_report(blocks, folder)
     return blocks
@@ -66,6 +73,8 @@ def _head(bench: Bench, command: str) -> list[Block]:
     own += [f"study {name}: {study.budget_s:g} s" for name, study in bench.studies.items() if study.budget_s]
     if own and bench.forced_s is None:
         budget += f" ({', '.join(own)})"
+    if bench.jobs > 1:
+        budget += f"; {bench.jobs} fits at a time with fewer threads each in the studies below that compare no times"
     data = [
         [
             item.name,

@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
     bench.add_argument("--budget", type=float, metavar="S", help="seconds that a fit may take; its result is kept")
     bench.add_argument("--snapshot", type=float, default=4.0, metavar="S", help="seconds between points of a curve (4)")
     bench.add_argument("--threads", type=int, help="CPU threads of a fit (default: all cores)")
+    bench.add_argument("--jobs", type=int, default=1, help="fits at a time in studies where no time is compared (1)")
     bench.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     bench.add_argument("--page", type=Path, metavar="PAGE.md", help="write the report there too, pictures beside it")
     bench.add_argument("--quiet", action="store_true", help="print errors only")
@@ -52,7 +53,7 @@ def _bench(args: argparse.Namespace) -> int:
 
     if args.suite is not None and args.data:
         raise InputError("--data and --suite are both given; name the data in one of them.")
-    for name in ("seeds", "budget", "snapshot", "threads"):
+    for name in ("seeds", "budget", "snapshot", "threads", "jobs"):
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise InputError(f"--{name} is {value:g}; it must be above 0.")
@@ -77,6 +78,7 @@ def _bench(args: argparse.Namespace) -> int:
         forced_s=args.budget,
         threads=args.threads,
         device=args.device,
+        jobs=args.jobs,
     )
     blocks = run_bench(bench, studies, args.output, _typed(args))
     if args.page is not None:
@@ -116,4 +118,6 @@ def _typed(args: argparse.Namespace) -> str:
     for name in ("seeds", "budget", "threads"):
         if getattr(args, name) is not None:
             words += [f"--{name}", f"{getattr(args, name):g}"]
+    if args.jobs > 1:
+        words += ["--jobs", str(args.jobs)]
     return shlex.join([*words, "-o", "DIR"])

@@ -233,6 +233,23 @@ def test_interrupted_fit_goes_on_and_a_budget_ends_one(whole: Path) -> None:
     assert short.step < 300
 
 
+def test_fits_made_ahead_are_found_afterwards(whole: Path) -> None:
+    item = item_of(whole)
+    runner = Runner(whole / "ahead", quiet=True)
+    found = []
+
+    def study() -> None:
+        found[:] = [runner(job_for(item, method_choice("nufft"), seed=seed, threads=1), "NuFFT") for seed in (5, 6, 5)]
+
+    runner.ahead(study, 2)
+    assert found == [None, None, None]
+    assert (runner.made, runner.found) == (2, 0)
+    study()
+    assert (runner.made, runner.found) == (2, 3)
+    assert all(isinstance(one, Measured) for one in found)
+    assert not list((whole / "ahead").glob("*/snapshots"))
+
+
 def test_fit_that_cannot_be_made_is_named(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     item = replace(item_of(whole), spokes_per_frame=10_000)
     runner = Runner(whole / "bad", quiet=True)
