@@ -41,7 +41,7 @@ DATA_SHARE, LOWRANK_SHARE, SPARSE_SHARE = 0.5, 0.25, 0.25
 """How the budget τ Σ σ_i ‖K_i‖² ≤ 1 is divided between the duals."""
 RELAXATION = 1.8
 """Over-relaxation; must stay below 2."""
-LOWRANK_PER_NOISE = 0.12
+LOWRANK_PER_NOISE = 0.15
 SPARSE_PER_NOISE = 0.3
 
 
