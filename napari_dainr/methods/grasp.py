@@ -2,7 +2,10 @@
 
 Objective, with an unweighted data term and the complex temporal total variation::
 
-    min_x  ½ ‖A x − y‖² + λ ‖D x‖₁ ,   (D x)_f = x_{f+1} − x_f
+    min_x  ½ ‖A x − y‖² + λ ‖D x‖₁ + μ ‖∇x‖₂,₁ ,   (D x)_f = x_{f+1} − x_f ,   μ = ``space_factor`` · λ
+
+GRASP is μ = 0. With μ > 0 the isotropic spatial total variation also fills the corners of k-space, which no spoke
+reaches: DA-INR's feature uses it.
 
 Solved by the primal-dual method of Chambolle and Pock (J. Math. Imaging Vis. 40:120, 2011), over-relaxed (Condat,
 J. Optim. Theory Appl. 158:460, 2013). The density weights W serve only as a diagonal preconditioner of the dual step
@@ -24,6 +27,7 @@ from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import GraspConfig
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import draw_series
+from napari_dainr.ops.spatial import spatial_gradient, spatial_gradient_adjoint
 from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
 
 __all__ = ["GraspMethod", "GraspState", "auto_lambda", "noise_level"]
@@ -44,6 +48,7 @@ class GraspState:
     x: Tensor
     data_dual: Tensor
     tv_dual: Tensor
+    space_dual: Tensor | None
     norm: float
     lam: float
     change: float
@@ -94,6 +99,7 @@ class GraspMethod:
             x=x,
             data_dual=torch.zeros_like(problem.kdata),
             tv_dual=torch.zeros_like(x[1:]),
+            space_dual=x.new_zeros(2, *x.shape) if chosen * self.config.space_factor > 0 else None,
             norm=_preconditioned_norm(problem, self.seed),
             lam=chosen * self.config.lam_factor,
             change=float("inf"),
@@ -101,12 +107,15 @@ class GraspMethod:
 
     def step(self, problem: Problem, state: GraspState) -> Mapping[str, Tensor | float]:
         frames = list(range(problem.n_frames))
-        # Half of the step-size budget τ(σ_d ‖W^½A‖² + σ_v ‖D‖²) ≤ 1 goes to each of the two duals; ‖D‖² ≤ 4.
+        # Half of the step-size budget τ(σ_d ‖W^½A‖² + σ_v ‖D‖² + σ_s ‖∇‖²) ≤ 1 goes to the data, the other half to
+        # the differences; ‖D‖² ≤ 4 and ‖∇‖² ≤ 8.
         tau = PRIMAL_STEP
         sigma = problem.dcf[:, None] / (2 * tau * state.norm)
-        sigma_tv = 1 / (8 * tau)
+        sigma_tv = 1 / (8 * tau) if state.space_dual is None else 1 / (16 * tau)
 
         gradient = problem.adjoint(state.data_dual, frames) + temporal_difference_adjoint(state.tv_dual)
+        if state.space_dual is not None:
+            gradient = gradient + spatial_gradient_adjoint(state.space_dual)
         x = state.x - tau * gradient
         ahead = 2 * x - state.x
         residual = problem.forward(ahead, frames)
@@ -122,6 +131,12 @@ class GraspMethod:
             tv_dual = tv_dual * (state.lam / tv_dual.abs().clamp_min(state.lam))
         else:
             tv_dual = torch.zeros_like(tv_dual)
+
+        if state.space_dual is not None:
+            space_dual = state.space_dual + spatial_gradient(ahead) / (32 * tau)
+            bound = state.lam * self.config.space_factor
+            norm = torch.linalg.vector_norm(space_dual, dim=0).clamp_min(bound)
+            state.space_dual = torch.lerp(state.space_dual, space_dual * (bound / norm), RELAXATION)
 
         change = torch.linalg.vector_norm(x - state.x) / torch.linalg.vector_norm(x).clamp_min(1e-20)
         state.x = torch.lerp(state.x, x, RELAXATION)
@@ -144,6 +159,7 @@ class GraspMethod:
             "x": state.x,
             "data_dual": state.data_dual,
             "tv_dual": state.tv_dual,
+            **({} if state.space_dual is None else {"space_dual": state.space_dual}),
             "norm": torch.tensor(state.norm, dtype=torch.float64),
             "lam": torch.tensor(state.lam, dtype=torch.float64),
             "change": torch.tensor(state.change, dtype=torch.float64),
@@ -155,6 +171,7 @@ class GraspMethod:
             x=tensors["x"].to(device),
             data_dual=tensors["data_dual"].to(device),
             tv_dual=tensors["tv_dual"].to(device),
+            space_dual=tensors["space_dual"].to(device) if "space_dual" in tensors else None,
             norm=float(tensors["norm"]),
             lam=float(tensors["lam"]),
             change=float(tensors["change"]),

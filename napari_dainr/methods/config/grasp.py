@@ -20,6 +20,12 @@ class GraspConfig(MethodConfig):
         None, ge=0, title="λ", description="Weight of temporal total variation; empty: chosen from the data."
     )
     lam_factor: float = Field(1.0, gt=0, title="λ factor", description="Multiplies the λ that is chosen from the data.")
+    space_factor: float = Field(
+        0.0,
+        ge=0,
+        title="spatial TV",
+        description="Weight of spatial total variation, as a multiple of λ; 0 is GRASP as published.",
+    )
     n_steps: int = Field(
         120, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
     )
