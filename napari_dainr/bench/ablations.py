@@ -123,7 +123,11 @@ def outside(bench: Bench) -> list[Block]:
             done = bench.fit(item, method_choice(name))
             if done is not None:
                 rows.append((method_choice(name).label, figures_of([done], [scores_of(done, item)])))
-        blocks.append(table_of("method", rows, [*SCORES, TIMES[0], TIMES[-1]], item.title))
+        blocks.append(
+            table_of(
+                "method", rows, [*SCORES, *(column for column in TIMES if column.name in ("fit_s", "peak"))], item.title
+            )
+        )
     return blocks
 
 

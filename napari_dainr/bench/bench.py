@@ -17,7 +17,7 @@ from napari_dainr.bench.suite import DataItem, MethodChoice, StudyChoice, method
 from napari_dainr.errors import InputError
 from napari_dainr.methods import METHOD_NAMES
 
-__all__ = ["Bench", "mean_text", "megabytes", "table_of"]
+__all__ = ["Bench", "Column", "mean_text", "table_of", "with_settings"]
 
 
 @dataclass(eq=False)
@@ -95,11 +95,6 @@ class Bench:
 def with_settings(choice: MethodChoice, settings: dict[str, Any], label: str) -> MethodChoice:
     """A method with some settings changed, under a name of its own."""
     return replace(choice, settings=choice.settings | settings, label=label)
-
-
-def megabytes(size: float) -> str:
-    """A size for a table."""
-    return "–" if size <= 0 else f"{size / 1e6:.0f}"
 
 
 def mean_text(values: list[float], digits: int) -> str:

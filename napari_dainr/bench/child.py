@@ -78,6 +78,15 @@ def peak_memory() -> int:
     return 0
 
 
+def gpu_memory(device: str) -> int:
+    """Largest memory that torch has taken on a GPU so far, bytes; 0 on the CPU."""
+    if not device.startswith("cuda"):
+        return 0
+    import torch
+
+    return int(torch.cuda.max_memory_allocated(device))
+
+
 def main(arguments: list[str]) -> int:
     """``FOLDER SNAPSHOT_SECONDS``: fit the job of a folder, going on from a checkpoint where there is one."""
     folder, interval = Path(arguments[0]), float(arguments[1])
@@ -133,6 +142,7 @@ def _fit(job: Job, folder: Path, interval: float) -> None:
                 "cpu_s": clock.cpu_s,
                 "drawing_s": clock.drawing_s,
                 "peak_bytes": peak_memory(),
+                "gpu_bytes": gpu_memory(event.recipe.device),
                 "step": event.series.info["step"],
                 "n_steps": event.series.info["n_steps"],
                 "stopped": event.stopped,

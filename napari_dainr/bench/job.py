@@ -93,6 +93,8 @@ class Measured:
         Processor time of the steps, all threads together, seconds.
     peak_bytes
         Largest resident memory of the process that fitted, the interpreter and its libraries included; 0: not known.
+    gpu_bytes
+        Largest memory taken on the GPU; 0 on the CPU.
     snapshots
         (step, fit seconds) of the states that were kept along the way.
     """
@@ -106,6 +108,7 @@ class Measured:
     step: int
     n_steps: int
     stopped: bool
+    gpu_bytes: int = 0
     snapshots: list[tuple[int, float]] = field(default_factory=list)
 
     @property

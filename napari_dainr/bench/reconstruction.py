@@ -32,6 +32,7 @@ TIMES = [
     Column("cpu_s", "CPU (s)", 1),
     Column("seconds", "in all (s)", 1),
     Column("peak", "peak memory (MB)", 0),
+    Column("gpu", "GPU memory (MB)", 0),
 ]
 
 
@@ -42,6 +43,7 @@ def figures_of(done: list[Measured], scores: list[Figures]) -> dict[str, list[fl
         "cpu_s": [one.cpu_s for one in done],
         "seconds": [one.seconds for one in done],
         "peak": [one.peak_bytes / 1e6 for one in done if one.peak_bytes],
+        "gpu": [one.gpu_bytes / 1e6 for one in done if one.gpu_bytes],
     }
     for name in scores[0] if scores else ():
         if name != "rois":
@@ -132,7 +134,8 @@ def _pictures(bench: Bench, item: DataItem, fits: dict[str, list[Measured]], jud
     path, link = bench.picture(f"frames-{item.name}")
     frames = two_frames(images[0][1] if goal is None else goal)
     frames_figure(goal, images, frames, path, f"{item.name}: images and errors")
-    blocks.append(Picture(link, f"{item.name}: two frames, absolute error below (as Figs. 4 and 5)"))
+    below = "" if goal is None else ", absolute error below"
+    blocks.append(Picture(link, f"{item.name}: two frames{below} (as Figs. 4 and 5)"))
     path, link = bench.picture(f"xt-{item.name}")
     section_figure(goal, images, series[0][1].times_s, path, item.name)
     blocks.append(Picture(link, f"{item.name}: one image row over time (as Fig. 6)"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 
 from napari_dainr.cli.commands import Commands
@@ -80,7 +81,11 @@ def _bench(args: argparse.Namespace) -> int:
         device=args.device,
         jobs=args.jobs,
     )
-    blocks = run_bench(bench, studies, args.output, _typed(args))
+    try:
+        blocks = run_bench(bench, studies, args.output, _typed(args))
+    except KeyboardInterrupt:
+        print("napari-dainr: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        return 130
     if args.page is not None:
         write_page(blocks, args.output, args.page)
     if not args.quiet:
