@@ -61,9 +61,8 @@ def cines(image: NDArray[np.float32], folder: Path) -> None:
             seconds.append(time.perf_counter() - start)
             cpu.append(sum(os.times()[:4]) - used)
         megabytes = (folder / file).stat().st_size / 1e6
-        print(
-            f"{name:28s}{np.median(seconds):8.2f} s {np.median(cpu):8.2f} CPU s {megabytes:8.1f} MB   {n} frames of {size} × {size}, read back"
-        )
+        took = f"{np.median(seconds):8.2f} s {np.median(cpu):8.2f} CPU s"
+        print(f"{name:28s}{took} {megabytes:8.1f} MB   {n} frames of {size} × {size}, read back")
 
 
 def viewer(image: NDArray[np.float32], folder: Path) -> None:
@@ -83,7 +82,7 @@ def viewer(image: NDArray[np.float32], folder: Path) -> None:
         start, before = time.perf_counter(), time.process_time()
         xt.reader.set_line(xt.line.vertices())
         xt.refresh()
-        xt.view.repaint()
+        xt.view.grab()
         spent.append(1e3 * (time.perf_counter() - start))
         used.append(1e3 * (time.process_time() - before))
     late = np.percentile(spent, 95)

@@ -162,6 +162,15 @@ def test_it_follows_a_fit(xt: XtDock, model: ViewerModel, qtbot: Any) -> None:
     assert xt.view.pictures[1].shape[1] == 9
 
 
+def test_the_line_stays_above_new_images(xt: XtDock, model: ViewerModel, qtbot: Any) -> None:
+    model.add_image(series(), name="result of a fit", **PLACE)
+    rest(xt, qtbot)
+    assert model.layers[-1] is xt.line.layer and xt.view.titles == ["result of a fit", "two", "one"]
+    other = model.add_shapes(ndim=2, units=("mm", "mm"))
+    rest(xt, qtbot)
+    assert model.layers[-1] is other, "other shapes hide nothing"
+
+
 def test_many_wishes_make_few_drawings(xt: XtDock, model: ViewerModel, qtbot: Any) -> None:
     before = xt.updates
     for seed in range(50):

@@ -168,6 +168,7 @@ class XtDock(ScrollDock):
         if self._viewer is None:
             return
         self.updates += 1
+        self.line.keep_on_top()
         try:
             strips = self._strips()
         except DainrError as error:  # a line of no length, or longer than anybody needs

@@ -81,6 +81,17 @@ class LineLayer:
             self._viewer.layers.selection.active = self.layer
             self.layer.mode = _MODES[tool]
 
+    def keep_on_top(self) -> None:
+        """Above all images: a fit adds its layer on top, and would hide the line."""
+        from napari.layers import Image
+
+        layers = self._viewer.layers
+        if self.layer is None or self.layer not in layers:
+            return
+        here = layers.index(self.layer)
+        if any(isinstance(above, Image) for above in layers[here + 1 :]):
+            layers.move(here, len(layers))
+
     @property
     def number(self) -> int | None:
         """Of the line that counts: the selected one, else the last; None if there is none."""

@@ -243,7 +243,7 @@ class StripView(QWidget):
             painter.drawLine(QPointF(x, top), QPointF(x, top + 4))
             painter.drawText(QRectF(x - 40, top + 5, 80, line), Qt.AlignmentFlag.AlignHCenter, f"{at:g}")
         words = f"time ({self.units[1]})" if self.units[1] else "first axis"
-        painter.drawText(QRectF(0, top + 5, LEFT - 8, line), Qt.AlignmentFlag.AlignRight, words)
+        painter.drawText(QRectF(0, top + 5, LEFT - 12, line), Qt.AlignmentFlag.AlignRight, words)
 
     def _paint_time_flag(self, painter: QPainter, x: float, place: QRectF) -> None:
         line = self.fontMetrics().height()
