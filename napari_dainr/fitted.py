@@ -21,8 +21,8 @@ from torch import Tensor
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
 from napari_dainr.geometry import Geometry
-from napari_dainr.inr.parallel import get_threads
 from napari_dainr.io.state import load_state
+from napari_dainr.machine import cores
 from napari_dainr.methods.base import Method
 from napari_dainr.methods.config import TITLES
 from napari_dainr.methods.dainr import DainrMethod, DainrState
@@ -136,7 +136,7 @@ class FittedModel:
         if not isinstance(state, DainrState):
             with _one_torch_thread(stop):
                 return method.image(state, frames, scale)
-        threads = get_threads() if len(state.fields) == 1 else 1  # several networks have a thread each already
+        threads = cores() if len(state.fields) == 1 else 1  # several networks have a thread each already
         parts = torch.split(frames, max(1, len(frames) // (4 * threads)))
 
         def draw(part: Tensor) -> Tensor | None:

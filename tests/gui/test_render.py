@@ -180,6 +180,8 @@ def test_arrows_length_and_determinant_lie_on_the_image(
     assert finished.folder is not None
     field = deformation(finished.folder)
     section = compare.field
+    section.longer.setValue(1.5)
+    section.longer.setValue(1.0)
     section.every.setValue(5)
     for box in section.show_boxes.values():
         box.setChecked(True)

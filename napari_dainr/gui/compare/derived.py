@@ -29,12 +29,17 @@ class DerivedLayers:
 
     def get(self, source: Layer, kind: str) -> Layer | None:
         """The layer of this kind, if it is still there."""
-        self._layers = [entry for entry in self._layers if entry[2] in self._viewer.layers]
-        return next((made for of, what, made in self._layers if of is source and what == kind), None)
+        return next((made for of, what, made in self._there() if of is source and what == kind), None)
+
+    def _there(self) -> list[tuple[Layer, str, Layer]]:
+        """Forget what is gone, so that its data are not held."""
+        layers = self._viewer.layers
+        self._layers = [entry for entry in self._layers if entry[0] in layers and entry[2] in layers]
+        return self._layers
 
     def of_kind(self, *kinds: str) -> list[tuple[Layer, str, Layer]]:
         """(source, kind, layer) of all that are still there."""
-        return [entry for entry in self._layers if entry[1] in kinds and entry[2] in self._viewer.layers]
+        return [entry for entry in self._there() if entry[1] in kinds]
 
     def put(self, source: Layer, kind: str, data: Any, add: Callable[..., Layer], name: str, **look: Any) -> Layer:
         """Show ``data``: in the layer of this kind, or in a new one that ``add`` makes.

@@ -27,6 +27,13 @@ __all__ = ["FieldSection"]
 
 ARROWS_ACROSS = 24
 """Arrows across the longer side, to begin with."""
+LONGER = (1.0, 2.0, 5.0, 10.0, 20.0)
+"""How much longer arrows may be drawn to begin with; most are to reach their neighbours."""
+COLOURS = {
+    "length": [(0.27, 0.0, 0.33, 0.0), (0.13, 0.57, 0.55, 0.55), (0.99, 0.91, 0.14, 0.9)],
+    "jacobian": [(0.85, 0.1, 0.55, 0.95), (0.7, 0.7, 0.7, 0.0), (0.3, 0.8, 0.15, 0.95)],
+}
+"""RGBA from low to high: where nothing happens the image is seen as it is."""
 
 
 class FieldSection(QWidget):
@@ -39,6 +46,7 @@ class FieldSection(QWidget):
         self._viewer, self._derived, self._tell = viewer, derived, tell
         self._field: DeformationSeries | None = None
         self._of: tuple[Image, Path] | None = None
+        self._longer_chosen = False
         self.source = LayerChoice("no DA-INR result yet", "A result of DA-INR.")
         self.show_boxes = {
             "arrows": QCheckBox("arrows"),
@@ -75,7 +83,7 @@ class FieldSection(QWidget):
         self._reading = Latest("drawing the deformation field", self._arrived, self._failed)
         self.source.chosen.connect(self._source_chosen)
         self.every.valueChanged.connect(self._draw)
-        self.longer.valueChanged.connect(self._draw)
+        self.longer.valueChanged.connect(self._longer_edited)
         self._source_chosen(None)
 
     def _source_chosen(self, layer: Image | None) -> None:
@@ -130,6 +138,15 @@ class FieldSection(QWidget):
             f"folded in {100 * self._field.folded:.2g} % of all pixels. The field is how the model explains the data, "
             "not a measured motion."
         )
+        reach = float(np.percentile(np.linalg.norm(self._field.displacement, axis=-1), 99.5))
+        if not self._longer_chosen:
+            self.longer.blockSignals(True)
+            self.longer.setValue(max((x for x in LONGER if x * reach <= self.every.value()), default=LONGER[0]))
+            self.longer.blockSignals(False)
+        self._draw()
+
+    def _longer_edited(self, *_: object) -> None:
+        self._longer_chosen = True
         self._draw()
 
     def _draw(self, *_: object) -> None:
@@ -147,7 +164,7 @@ class FieldSection(QWidget):
             "scale": (layer.scale[0], *pixel),
             "translate": (layer.translate[0], *(middle - pixel * (n // 2))),
         }
-        for kind, box in self.show_boxes.items():
+        for kind, box in reversed(self.show_boxes.items()):  # arrows last
             made = self._derived.get(layer, kind)
             if not box.isChecked():
                 if made is not None:
@@ -161,25 +178,29 @@ class FieldSection(QWidget):
     def _draw_arrows(self, layer: Image, field: DeformationSeries, place: dict[str, Any]) -> None:
         arrows = field.arrows(self.every.value())
         arrows[:, 1] *= self.longer.value()
-        self._derived.put(
+        made = self._derived.put(
             layer,
             "arrows",
             arrows,
             self._viewer.add_vectors,
             f"deformation, arrows × {self.longer.value():g}",
-            edge_width=max(0.15, self.every.value() / 12),
+            edge_width=max(0.2, self.every.value() / 8),
             edge_color="yellow",
             vector_style="arrow",
             opacity=0.9,
             **place,
         )
+        layers = self._viewer.layers
+        layers.move(layers.index(made), len(layers))
 
     def _draw_map(self, layer: Image, field: DeformationSeries, kind: str, place: dict[str, Any]) -> None:
+        from napari.utils import Colormap
+
         if kind == "length":
-            values, name, colormap = field.magnitude_mm, "deformation, length [mm]", "viridis"
+            values, name = field.magnitude_mm, "deformation, length [mm]"
             limits = (0.0, float(values.max()) or 1.0)
         else:
-            values, name, colormap = field.jacobian, "deformation, Jacobian determinant", "PiYG"
+            values, name = field.jacobian, "deformation, Jacobian determinant"
             away = max(0.05, float(np.percentile(np.abs(values - 1), 99.5)))
             limits = (1 - away, 1 + away)
         made = self._derived.put(
@@ -190,8 +211,7 @@ class FieldSection(QWidget):
             name,
             contrast_limits_range=limits,
             contrast_limits=limits,
-            colormap=colormap,
-            opacity=0.5,
+            colormap=Colormap(COLOURS[kind], name=f"dainr {kind}"),
             blending="translucent",
             **place,
         )

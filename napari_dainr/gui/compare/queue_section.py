@@ -117,7 +117,7 @@ class QueueSection(QWidget):
         else:
             why = ""
         self.run.setEnabled(ready and n > 0 and not running)
-        self.run.setToolTip(why or "Run them one after the other; each result becomes a layer.")
+        self.run.setToolTip(why or "Run them one after the other; each result becomes a layer. (Alt+Q)")
         self.skip.setEnabled(running and self.queue.current is not None)
         self.stop.setEnabled(running)
         for box in self.boxes.values():

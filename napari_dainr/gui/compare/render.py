@@ -60,7 +60,6 @@ class RenderSection(QWidget):
         self._viewer, self._find, self._tell = viewer, session, tell
         self._models: dict[Path, FittedModel] = {}
         self._layers: list[tuple[Image, SeriesLayer]] = []
-        self._drawn: tuple[SeriesLayer, str] | None = None
         self.series: ImageSeries | None = None
         self.source = LayerChoice("no result yet", "A result whose fitted model draws again.")
         self.scale = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
@@ -204,6 +203,7 @@ class RenderSection(QWidget):
         self.export.setEnabled(self.series is not None)
 
     def _show(self, source: Image, drawing: Drawing, magnitude: np.ndarray[Any, Any]) -> None:
+        self._layers = [entry for entry in self._layers if entry[0] in self._viewer.layers]
         shown = next((made for of, made in self._layers if of is source), None)
         if shown is None:
             shown = SeriesLayer(self._viewer)

@@ -57,7 +57,7 @@ class CompareDock(ScrollDock):
         self.grid_button.setCheckable(True)
         self.grid_button.setToolTip(
             "Show the layers with a check mark in a grid: one slider, one camera, one window. "
-            "Pressed again, everything is as before."
+            "Pressed again, everything is as before. (Alt+S)"
         )
         self.measure = MeasureSection(napari_viewer, self.layers, derived, self.tell, lambda: not self._busy())
         self.parts = PartsSection(napari_viewer, derived, self.tell)
@@ -94,8 +94,17 @@ class CompareDock(ScrollDock):
         self.grid.toggled.connect(self._grid_toggled)
         self.time_layers.listed.connect(self._offer)
         self.time_layers.changed.connect(self.measure.soon)
+        napari_viewer.bind_key("Alt-S", self._key_grid, overwrite=True)
+        napari_viewer.bind_key("Alt-Q", self._key_queue, overwrite=True)
         self._attach(self._find_session())
         self._offer()
+
+    def _key_grid(self, _: object) -> None:
+        self.grid_button.toggle()
+
+    def _key_queue(self, _: object) -> None:
+        if self.queue.run.isEnabled():
+            self.queue.start()
 
     def sizeHint(self) -> QSize:
         """As wide as the reconstruction dock."""
@@ -206,6 +215,8 @@ class CompareDock(ScrollDock):
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Closed: what is at work ends, the grid is as before, results stay."""
         self.time_layers.close()
+        for key in ("Alt-S", "Alt-Q"):
+            viewer.bind_key(key, None)
         if self._session is not None:
             self._session.model.phase_changed.disconnect(self._follow_phase)
             self._session = None
