@@ -125,13 +125,13 @@ class Measured:
         """What ``result.json`` says; None where the fit is not finished."""
         try:
             facts: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            return cls(folder, **(facts | {"snapshots": [tuple(pair) for pair in facts["snapshots"]]}))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
-                f"{folder.name}/{RESULT}: is damaged; remove this folder, and the fit is made again."
+                f"{folder.name}/{RESULT}: is damaged or of another version; remove this folder, and the fit is made again."
             ) from None
-        return cls(folder, **(facts | {"snapshots": [tuple(pair) for pair in facts["snapshots"]]}))
 
 
 def job_for(
