@@ -23,6 +23,7 @@ from napari_dainr.gui.curves.shapes import (
     features_of,
     region_of,
     rows_of,
+    same_data,
     same_place,
     stamped,
     with_locked,
@@ -243,18 +244,11 @@ class RegionLayer:
             if region is None:
                 others.append(number)
                 continue
-            if before is not None and before.outline == "voxel" and self._in_pixel(before, region, place):
-                region = region.changed(vertices=before.vertices)
-            if before is not None and (before.locked or same_place(before, region)):
+            if before is not None and (before.locked or same_place(before, region, place)):
                 region = before.changed(name=region.name, role=region.role)
             new_id = str(uuid4()) if fresh else new_id
             found.append(region)
         return found, others
-
-    @staticmethod
-    def _in_pixel(before: Region, now: Region, place: Place) -> bool:
-        """A voxel is drawn as its pixel: its own place within it is kept until it is moved."""
-        return now.outline == "voxel" and np.allclose(place.shape(before)[0], place.shape(now)[0], rtol=0, atol=1e-6)
 
     def live(self) -> RegionSet:
         """The regions as they are under the hand; locked ones as they were."""
@@ -359,6 +353,6 @@ class RegionLayer:
         if len(shapes) != layer.nshapes:
             return False
         return all(
-            str(there) == kind and np.shape(data) == points.shape and np.allclose(data, points, rtol=0, atol=1e-9)
+            str(there) == kind and same_data(data, points)
             for (points, kind), data, there in zip(shapes, layer.data, layer.shape_type, strict=True)
         )

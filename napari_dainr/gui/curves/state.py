@@ -76,9 +76,13 @@ class RegionState:
     def _step(self, source: list[RegionSet], target: list[RegionSet]) -> bool:
         if not source:
             return False
-        target.append(self.regions)
+        before = self.regions
+        target.append(before)
         self._tag = None
         self._take(source.pop())
+        back = [region.id for region in self.regions if before.get(region.id) is None]
+        if back:
+            self.select(back[-1])
         return True
 
     @property
