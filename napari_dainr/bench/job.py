@@ -130,7 +130,7 @@ class Measured:
             return None
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
-                f"{folder.name}/{RESULT}: is damaged or of another version; remove this folder, and the fit is made again."
+                f"{folder.name}/{RESULT}: is damaged or of another version; remove the folder, then the fit is made anew."
             ) from None
 
 

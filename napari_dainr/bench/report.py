@@ -14,7 +14,7 @@ from pathlib import Path
 from napari_dainr import RESEARCH_USE, __version__
 from napari_dainr.bench import ablations, interpolation
 from napari_dainr.bench.bench import Bench
-from napari_dainr.bench.document import Block, Code, Heading, Table, Text, as_markdown, write_report
+from napari_dainr.bench.document import Block, Code, Heading, Picture, Table, Text, as_markdown, write_report
 from napari_dainr.bench.reconstruction import reconstruction
 from napari_dainr.io.atomic import write_text
 from napari_dainr.machine import cores
@@ -142,7 +142,8 @@ def write_page(blocks: list[Block], folder: Path, page: Path) -> None:
     """The report as a page of a documentation: Markdown, with its pictures in a folder of the page's name beside it."""
     pictures = page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
-    for picture in sorted((folder / PICTURES).glob("*.png")):
-        shutil.copyfile(picture, pictures / picture.name)
+    for block in blocks:
+        if isinstance(block, Picture):
+            shutil.copyfile(folder / block.path, pictures / Path(block.path).name)
     text = as_markdown(blocks).replace(f"]({PICTURES}/", f"]({pictures.name}/")
     write_text(page, text)
