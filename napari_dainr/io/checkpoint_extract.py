@@ -372,7 +372,7 @@ def _array(tensor: _Tensor, data: bytes, budget: _Budget) -> NDArray[Any]:
     if not count:
         return np.empty(tensor.shape, np.float32 if wide else dtype)
     steps = [step * dtype.itemsize for step in tensor.strides]
-    view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, steps, writeable=False)
+    view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, steps)
     if storage.dtype == "<u2":
         return (view.astype(np.uint32) << 16).view(np.float32)
     array = view.astype(np.float32) if wide else view.copy()

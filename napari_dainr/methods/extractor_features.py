@@ -2,13 +2,14 @@
 
 The extractor looks at one image per frame, f = E(image), and is applied frame by frame before the fit begins; c′ maps
 per frame are then kept. Not in the paper, and decided here: the complex image is shown as its magnitude (or as real
-part, imaginary part and magnitude), the maps are centred and brought to unit size, and kept in half precision.
+part, imaginary part and magnitude), the maps are centred and scaled as images are, and kept in half precision.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,11 +29,15 @@ _MAPS_AT_ONCE = 16
 
 
 def as_channels(images: Tensor, n_channels: int, shown: str) -> Tensor:
-    """What a network for photographs is shown of complex images: (n, y, x) → (n, c, y, x), 0 black, 1 white.
+    """What a network is shown of complex images: (n, y, x) → (n, c, y, x).
 
-    ``shown`` is ``magnitude``, in all channels, or ``complex``: (Re + 1) / 2, (Im + 1) / 2 and the magnitude. Images
-    are scaled so that the 99.9th percentile of their magnitude is 1 (:class:`Problem`); brighter is not cut off.
+    Networks for photographs, where 0 is black and 1 white, have three channels or one. They see ``shown``: the
+    ``magnitude`` in each channel, or ``complex``: (Re + 1) / 2, (Im + 1) / 2 and the magnitude. A network with two
+    channels is one for complex images and sees Re and Im. Images are scaled so that the 99.9th percentile of their
+    magnitude is 1 (:class:`Problem`); brighter is not cut off.
     """
+    if n_channels == 2:
+        return torch.stack([images.real, images.imag], dim=1)
     magnitude = images.abs()
     if shown == "magnitude" or n_channels != 3:
         return magnitude[:, None].expand(-1, n_channels, -1, -1)
@@ -128,16 +133,16 @@ class Extraction:
         maps: Tensor = extractor(as_channels(image, extractor.n_channels, self._config.extractor_input))[0]
         return maps
 
-    def _unit(self, extractor: FeatureExtractor, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _unit(self, extractor: FeatureExtractor, images: Tensor) -> tuple[Tensor, float]:
         """Mean of every map, (f, 1, 1), and the one size of all maps, from the frame in the middle of the series.
 
-        One size for all, so that maps of little content stay small.
+        The size is the 99.9th percentile, as for images; one for all, so that maps of little content stay small.
         """
         if self._unit_of is not images:
             maps = self._raw(extractor, images[len(images) // 2][None])
             centre = maps.mean(dim=(1, 2), keepdim=True)
-            size = (maps - centre).square().mean().sqrt()
-            self._unit_kept, self._unit_of = (centre, size.clamp(min=torch.finfo(torch.float32).tiny)), images
+            size = float(np.percentile((maps - centre).abs().cpu().numpy(), 99.9))
+            self._unit_kept, self._unit_of = (centre, max(size, 1e-30)), images
         return self._unit_kept
 
 

@@ -337,6 +337,11 @@ WRONG = {
     "other": ("mdsr", lambda _: draw(SMALL["swinir"]), "holds weights of SwinIR, not of MDSR; choose extractor swinir"),
     "edsr for mdsr": ("mdsr", lambda _: draw(SMALL["edsr"]), "weights of EDSR, not of MDSR; choose extractor edsr"),
     "mdsr for edsr": ("edsr", lambda _: draw(SMALL["mdsr"]), "weights of MDSR, not of EDSR; choose extractor mdsr"),
+    "mdsr for swinir": (
+        "swinir",
+        lambda _: draw(SMALL["mdsr"]),
+        "weights of MDSR, not of SwinIR; choose extractor mdsr",
+    ),
     "none of them": ("rdn", lambda _: {"a": torch.ones(3)}, "holds no weights of RDN"),
 }
 

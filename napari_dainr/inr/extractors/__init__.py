@@ -1,7 +1,8 @@
 """Frozen image feature extractors with published weights: EDSR, MDSR, RDN, SwinIR (Table V of the paper).
 
-One file per family. A further extractor is a subclass of :class:`FeatureExtractor` in a file of its own and one line in
-``loading.ARCHITECTURES``; weights that come with the package get one line in ``loading.BUNDLED``.
+One file per family. A further extractor is a subclass of :class:`FeatureExtractor` in a file of its own, one line in
+``loading.ARCHITECTURES`` and one name in ``methods.config.dainr.Extractor``. Weights that come with the package are a
+file in ``resources``, one line in ``loading.BUNDLED`` and the name in ``methods.config.dainr.WITH_WEIGHTS``.
 """
 
 from __future__ import annotations

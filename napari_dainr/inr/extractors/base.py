@@ -34,7 +34,7 @@ class FeatureExtractor(nn.Module):
     n_features
         Feature maps f.
     n_channels
-        Image channels c: 3 (trained on RGB) or 1 (trained on grey images).
+        Image channels c: 3 (trained on RGB), 1 (trained on grey images) or 2 (trained on real and imaginary parts).
     input_range
         What white is: images from 0 to 1 are multiplied by it.
     working_floats

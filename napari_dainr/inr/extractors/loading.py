@@ -91,11 +91,12 @@ def _bare_names(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 def _empty(cls: type[FeatureExtractor], shapes: Shapes, file: str, names: Collection[str]) -> FeatureExtractor:
     """The network without memory for its weights, of the size that the shapes ask for."""
-    if cls.marker not in shapes or (cls is Edsr and Mdsr.marker in shapes):
-        for key, other in ARCHITECTURES.items():
-            if other is not cls and any(other.renamed(name) == other.marker for name in names):
-                raise InputError(f"{file}: holds weights of {other.title}, not of {cls.title}; choose extractor {key}.")
+    held = _architecture_of(names)
+    if held is None:
         raise InputError(f"{file}: holds no weights of {cls.title} ({cls.marker} is missing); give the published file.")
+    if ARCHITECTURES[held] is not cls:
+        other = ARCHITECTURES[held].title
+        raise InputError(f"{file}: holds weights of {other}, not of {cls.title}; choose extractor {held}.")
     try:
         # On "meta" nothing is allocated or drawn at random: a run's random numbers stay as they are.
         with torch.device("meta"):
@@ -106,6 +107,13 @@ def _empty(cls: type[FeatureExtractor], shapes: Shapes, file: str, names: Collec
         raise InputError(f"{file}: {error}") from None
     except (IndexError, ValueError, TypeError, RuntimeError, ZeroDivisionError):
         raise InputError(f"{file}: its tensors fit no {cls.title}; give the published file.") from None
+
+
+def _architecture_of(names: Collection[str]) -> str | None:
+    """Which network's tensors have such names."""
+    held = [key for key, cls in ARCHITECTURES.items() if any(cls.renamed(name) == cls.marker for name in names)]
+    # MDSR holds all that EDSR holds, and more.
+    return "mdsr" if "mdsr" in held else next(iter(held), None)
 
 
 def _size(shape: tuple[int, ...]) -> str:

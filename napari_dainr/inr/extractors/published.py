@@ -97,7 +97,8 @@ def fetch_weights(architecture: str, folder: Path | None = None) -> Path:
                 )
             os.replace(arrived, target)
     except urllib.error.URLError as error:
-        reason = str(getattr(error, "reason", error)).lower()
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason = (getattr(cause, "strerror", None) or str(cause)).lower()
         raise ResourceError(
             f"{published.file}: cannot be fetched from {_server(published.url)} ({reason}); get the file on a machine "
             "with a connection and give its path in extractor_weights."

@@ -8,10 +8,12 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from napari_dainr.methods.config.base import MethodConfig
 
-__all__ = ["DainrConfig"]
+__all__ = ["WITH_WEIGHTS", "DainrConfig"]
 
 Feature = Literal["none", "nufft", "view-shared", "grasp"]
 Extractor = Literal["none", "edsr", "mdsr", "rdn", "swinir"]
+WITH_WEIGHTS: frozenset[str] = frozenset()
+"""Extractors whose weights come with the package: the keys of ``inr.extractors.BUNDLED``, said here without torch."""
 Encoding = Literal["freq", "hash"]
 
 
@@ -44,6 +46,12 @@ class DainrConfig(MethodConfig):
     feature: Feature = Field("grasp", description="Image features given to the canonical network, Sec. III-A3.")
     feature_steps: int = Field(
         120, ge=1, title="feature iterations", description="Iterations of GRASP where it is the feature."
+    )
+    feature_space_factor: float = Field(
+        0.03,
+        ge=0,
+        title="feature spatial TV",
+        description="Weight of spatial total variation in the GRASP feature, as a multiple of its λ.",
     )
     feature_gain: float = Field(
         1.0, gt=0, title="feature gain", description="Factor on the features (image 99.9th percentile = 1)."
@@ -159,7 +167,7 @@ class DainrConfig(MethodConfig):
     @classmethod
     def _extractor_has_weights(cls, weights: str, info: ValidationInfo) -> str:
         extractor = info.data.get("extractor", "none")
-        if extractor != "none" and not weights.strip():
+        if extractor not in ("none", *WITH_WEIGHTS) and not weights.strip():
             raise ValueError(f"extractor {extractor} needs the path of its published weights, or 'download'")
         return weights.strip()
 
