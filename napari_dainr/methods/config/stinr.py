@@ -15,11 +15,11 @@ class StinrConfig(HashinrConfig):
     """ST-INR, Feng et al. [12], Eq. 10: the field of HashINR with temporal total variation and low rank."""
 
     method_title: ClassVar[str] = "ST-INR"
-    paper: ClassVar[dict[str, Any]] = {**HashinrConfig.paper, "loss": "relative", "sparse_after": 20}
+    paper: ClassVar[dict[str, Any]] = {**HashinrConfig.paper, "loss": "relative"}
 
-    n_steps: int = Field(100, ge=1, le=1_000_000, title="steps", description="Steps of the fit.")
+    n_steps: int = Field(300, ge=1, le=1_000_000, title="steps", description="Steps of the fit.")
     frames_per_step: int | None = Field(
-        None,
+        8,
         ge=2,
         title="frames per step",
         description="Consecutive frames that a step sees, over which its rank is taken; empty: all, as in the paper.",
@@ -32,7 +32,7 @@ class StinrConfig(HashinrConfig):
         0.1, ge=0, title="λ_S", description="Weight of the mean temporal total variation, Eq. 10."
     )
     lam_lowrank: float = Field(
-        0.1,
+        0.01,
         ge=0,
         title="λ_L",
         description="Weight of the nuclear norm, Eq. 10, in units of that of a still series of magnitude 1.",
