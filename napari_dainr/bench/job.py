@@ -130,7 +130,7 @@ class Measured:
             return None
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
-                f"{folder.name}/{RESULT}: is damaged or of another version; remove the folder, then the fit is made anew."
+                f"{folder.name}/{RESULT}: is damaged or of another version; remove the folder and run again."
             ) from None
 
 

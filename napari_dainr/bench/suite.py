@@ -226,7 +226,7 @@ def load_suite(path: Path) -> Suite:
     return Suite(found.data, path.parent, _choices(found.methods), studies, found.budget, found.seeds)
 
 
-def suite_of(given: list[str]) -> Suite:
+def suite_of(given: list[str], spokes_per_frame: int | None = None) -> Suite:
     """A suite from ``--data``: ``cine``, ``liver`` (phantoms), or ``FILE[:TRUTH.npy]``.
 
     Raises
@@ -243,9 +243,8 @@ def suite_of(given: list[str]) -> Suite:
         if not sign:
             file, truth = one, ""
         stem = "".join(c if c.isalnum() or c in "_.-" else "_" for c in Path(file).stem).lstrip("_.-") or "data"
-        entries.append(
-            DataEntry(name=stem, file=str(Path(file).resolve()), truth=str(Path(truth).resolve()) if truth else None)
-        )
+        entry: dict[str, Any] = {"name": stem, "file": str(Path(file).resolve()), "spokes_per_frame": spokes_per_frame}
+        entries.append(DataEntry.model_validate(entry | ({"truth": str(Path(truth).resolve())} if truth else {})))
     names = [entry.name for entry in entries]
     for name in names:
         if names.count(name) > 1:
@@ -291,7 +290,7 @@ def _file_item(entry: DataEntry, base: Path) -> DataItem:
     spokes = entry.spokes_per_frame or kspace.spokes_per_frame_hint
     if spokes is None:
         raise InputError(
-            f"{path.name}: does not say how many spokes make a frame; give spokes_per_frame in a suite file."
+            f"{path.name}: does not say how many spokes make a frame; give --spokes-per-frame, or spokes_per_frame in a suite file."
         )
     shape = (kspace.n_spokes // spokes, *kspace.matrix)
     arrays: dict[str, NDArray[Any] | None] = {"truth": None, "reference": None}

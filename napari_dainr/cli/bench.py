@@ -25,6 +25,9 @@ def add(commands: Commands) -> None:
         metavar="DATA",
         help="cine or liver (simulated, with truth), or FILE[:TRUTH.npy] (default: cine liver)",
     )
+    bench.add_argument(
+        "--spokes-per-frame", type=int, metavar="N", help="spokes that make a frame, in the files of --data"
+    )
     bench.add_argument("--suite", type=Path, metavar="FILE", help="JSON file that names data, regions and studies")
     bench.add_argument(
         "--methods", nargs="+", metavar="METHOD", help=f"of {', '.join(METHOD_NAMES)}; METHOD@paper for a preset"
@@ -54,13 +57,17 @@ def _bench(args: argparse.Namespace) -> int:
 
     if args.suite is not None and args.data:
         raise InputError("--data and --suite are both given; name the data in one of them.")
-    for name in ("seeds", "budget", "snapshot", "threads", "jobs"):
+    for name in ("seeds", "budget", "snapshot", "threads", "jobs", "spokes_per_frame"):
         value = getattr(args, name)
         if value is not None and not value > 0:
-            raise InputError(f"--{name} is {value:g}; it must be above 0.")
+            raise InputError(f"--{name.replace('_', '-')} is {value:g}; it must be above 0.")
     if args.page is not None and args.page.suffix != ".md":
         raise InputError(f"--page {args.page.name}: the page is Markdown; end its name in .md.")
-    suite = load_suite(args.suite) if args.suite is not None else suite_of(args.data or ["cine", "liver"])
+    suite = (
+        load_suite(args.suite)
+        if args.suite is not None
+        else suite_of(args.data or ["cine", "liver"], args.spokes_per_frame)
+    )
     methods = suite.methods if args.methods is None else [method_choice(name) for name in args.methods]
     studies = _studies(args, list(suite.studies))
     try:
@@ -118,6 +125,8 @@ def _typed(args: argparse.Namespace) -> str:
     for name in ("methods", "studies"):
         if getattr(args, name):
             words += [f"--{name}", *getattr(args, name)]
+    if args.spokes_per_frame is not None:
+        words += ["--spokes-per-frame", str(args.spokes_per_frame)]
     if args.lambda_sweep:
         words.append("--lambda-sweep")
     for name in ("seeds", "budget", "threads"):
