@@ -290,7 +290,7 @@ def _file_item(entry: DataEntry, base: Path) -> DataItem:
     spokes = entry.spokes_per_frame or kspace.spokes_per_frame_hint
     if spokes is None:
         raise InputError(
-            f"{path.name}: does not say how many spokes make a frame; give --spokes-per-frame, or spokes_per_frame in a suite file."
+            f"{path.name}: does not say how many spokes make a frame; give spokes_per_frame (flag or suite file)."
         )
     shape = (kspace.n_spokes // spokes, *kspace.matrix)
     arrays: dict[str, NDArray[Any] | None] = {"truth": None, "reference": None}
