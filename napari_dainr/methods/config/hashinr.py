@@ -33,7 +33,7 @@ class HashinrConfig(MethodConfig):
         "ema": 0.0,
     }
 
-    n_steps: int = Field(400, ge=1, le=1_000_000, title="steps", description="Steps of the fit.")
+    n_steps: int = Field(300, ge=1, le=1_000_000, title="steps", description="Steps of the fit.")
     loss: Literal["l1", "l2", "relative"] = Field(
         "l1",
         description="Misfit in k-space: mean modulus, mean square, or square relative to the prediction (Fig. 3: R2).",

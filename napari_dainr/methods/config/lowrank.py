@@ -57,10 +57,10 @@ class LowrankConfig(MethodConfig):
         1.0, ge=0, title="λ_S factor", description="Multiplies the λ_S that is chosen from the data."
     )
     n_steps: int = Field(
-        120, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
+        150, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
     )
     tolerance: float = Field(
-        1e-3,
+        5e-4,
         ge=0,
         description="Converged when one iteration changes the series by less than this fraction of its norm.",
     )
