@@ -68,7 +68,9 @@ class DainrMethod:
     def __init__(self, config: DainrConfig, seed: int = 0) -> None:
         self.config = config
         self.seed = seed
-        self._grasp = GraspMethod(GraspConfig(n_steps=config.feature_steps), seed)
+        self._grasp = GraspMethod(
+            GraspConfig(n_steps=config.feature_steps, space_factor=config.feature_space_factor), seed
+        )
         self._extraction = Extraction(config)
         self._pool: ThreadPoolExecutor | None = None
 
