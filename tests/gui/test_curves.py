@@ -440,6 +440,7 @@ def test_several_reconstructions_are_overlaid(
     plain = viewer.add_image(np.zeros((5, 8, 8), np.float32), name="plain", units=("s", "mm", "mm"))
     read()
     assert len(dock.plot.curves) == 6
+    assert viewer.layers[-1] is dock.regions.layer, "regions lie under a series that came later"
     looks = dock.reader.looks()
     assert looks[-1].is_reference
     colours = {curve.key[0]: set[str]() for curve in dock.plot.curves}

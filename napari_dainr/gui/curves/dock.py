@@ -394,4 +394,4 @@ class CurvesDock(ScrollDock):
         theme = get_theme(self._viewer.theme)
         background, text = theme.background.as_hex("long"), theme.text.as_hex("long")
         self.plot.set_colours(background, text)
-        self.toolbar.set_colour(text)
+        self.toolbar.set_colours(text, theme.current.as_hex("long"))

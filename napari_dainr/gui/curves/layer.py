@@ -74,6 +74,7 @@ class RegionLayer:
         self._busy = False
         self._new_id = str(uuid4())
         self._pixel = (1.0, 1.0)
+        self._n_layers = 0
         self.keys: dict[str, Callable[..., Any]] = {}
         viewer.layers.events.removed.connect(self._removed)
         state.changed.connect(self.write)
@@ -122,6 +123,13 @@ class RegionLayer:
                 self._adopt_layer(layer)
                 self._edited()
                 return
+
+    def stay_on_top(self) -> None:
+        """Regions lie over a series that came later; where the user puts the layer after that is left alone."""
+        layers = self._viewer.layers
+        grown, self._n_layers = len(layers) > self._n_layers, len(layers)
+        if grown and self.layer is not None and self.layer in layers and layers[-1] is not self.layer:
+            layers.move(layers.index(self.layer), len(layers))
 
     def _removed(self, _: object = None) -> None:
         if self.layer is None or self.layer in self._viewer.layers:

@@ -155,6 +155,7 @@ class CurveReader:
     def now(self) -> None:
         """Read what is not known yet; large regions beside the event loop."""
         self._soon.stop()
+        self._layer.stay_on_top()
         self.regions = self._layer.live()
         missing = [(region, look) for region, look in self._pairs() if self._known(region, look) is None]
         total = sum(cost([region], look) for region, look in missing)

@@ -82,10 +82,10 @@ class Toolbar(QWidget):
         row.addStretch(1)
         row.addWidget(self.series)
         row.addWidget(self.export)
-        for box, width in ((self.role, 128), (self.mode, 206), (self.statistic, 84)):
+        for box, width in ((self.role, 142), (self.mode, 206), (self.statistic, 84)):
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.setFixedWidth(width)
-        self.set_colour("#f0f1f2")
+        self.set_colours("#f0f1f2", "#3d48e5")
 
     def _button(self, tip: str) -> QToolButton:
         button = QToolButton()
@@ -105,8 +105,9 @@ class Toolbar(QWidget):
         button.setStyleSheet("QToolButton::menu-indicator { image: none; width: 0px; }")
         return button
 
-    def set_colour(self, text: str) -> None:
-        """Paint the icons in the colour of the theme's text."""
+    def set_colours(self, text: str, marked: str) -> None:
+        """Of the theme: icons in the colour of its text, the tool in hand on ``marked``."""
+        self.setStyleSheet(f"QToolButton:checked {{ background-color: {marked}; border-radius: 3px; }}")
         for kind, button in self.tools.items():
             button.setIcon(tool_icon(kind, text))
         self.undo.setIcon(tool_icon("undo", text))
