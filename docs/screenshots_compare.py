@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import napari
 import numpy as np
-from make_screenshots import settle, wait_until
+from make_screenshots import settle
+from make_screenshots import wait_until as wait
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
@@ -23,6 +26,25 @@ from napari_dainr.phantom import band_limit, cine_phantom
 __all__ = ["tour"]
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
+    """Run the event loop until something is so; several fits take longer than anything else in these pictures."""
+    end = time.monotonic() + seconds
+
+    def there() -> bool:
+        if time.monotonic() > end:
+            raise TimeoutError("the program did not get there")
+        return condition()
+
+    while True:
+        try:
+            wait(there)
+        except TimeoutError:
+            if time.monotonic() > end:
+                raise
+            continue
+        return
+
+
 def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
     """Queue, side by side with error maps, deformation field, render."""
     get_settings().appearance.theme = theme
@@ -31,7 +53,7 @@ def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
     dock, compare = open_dock(viewer), open_compare(viewer)
 
     def shoot(name: str) -> None:
-        settle()
+        settle(2)
         viewer.screenshot(str(folder / f"compare-{name}{tag}.png"), canvas_only=False, flash=False)
 
     def show(name: str) -> None:
@@ -39,7 +61,7 @@ def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
             (box.expand if key == name else box.collapse)(animate=False)
         compare.verticalScrollBar().setValue(0)
 
-    shoot("empty")
+    settle()
     dock.session.load(Source(sample="cine"))
     wait_until(lambda: dock.model.phase in (Phase.READY, Phase.FAILED))
     first_look = viewer.layers[0]
@@ -47,9 +69,9 @@ def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
     for method, box in compare.queue.boxes.items():
         box.setChecked(method in ("nufft", "grasp", "dainr"))
     compare.queue.run.click()
-    wait_until(lambda: len(viewer.layers) == 3 and dock.run_panel.bar.value() > 20)
+    wait_until(lambda: len(viewer.layers) == 3 and dock.run_panel.bar.value() > 20, 900)
     shoot("queue")
-    wait_until(lambda: not compare.queue.queue.running)
+    wait_until(lambda: not compare.queue.queue.running, 1800)
 
     with tempfile.TemporaryDirectory() as scratch:
         truth = Path(scratch) / "phantom.npy"

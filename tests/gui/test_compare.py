@@ -241,6 +241,15 @@ def test_closing_the_dock_leaves_the_grid(compare: CompareDock, viewer: Any, qtb
     qtbot.waitUntil(lambda: not viewer.canvas.grid.enabled, timeout=WAIT_MS)
 
 
+def test_closing_the_window_in_the_grid(compare: CompareDock, viewer: Any, qtbot: Any) -> None:
+    add(viewer, "A", 1.0)
+    add(viewer, "B", 2.0)
+    compare.grid_button.click()
+    grid = compare.grid
+    viewer.close()
+    qtbot.waitUntil(lambda: not grid.active, timeout=WAIT_MS)
+
+
 # -------------------------------------------------------------------- against a reference
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._layers import run_folder_of
@@ -61,18 +61,19 @@ class FieldSection(QWidget):
         )
         self.every = SpinBox(1, 64, "An arrow on every n-th pixel.")
         self.longer = DoubleSpinBox(0.1, 20.0, 0.5, "Arrows are drawn this many times longer than they are.")
-        self.longer.setPrefix("× ")
+        self.longer.setDecimals(1)
         self.longer.setValue(1.0)
         self.note = Note()
-        boxes, numbers = QHBoxLayout(), QHBoxLayout()
+        boxes, numbers = QHBoxLayout(), QFormLayout()
+        numbers.setVerticalSpacing(3)
+        numbers.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for box, tip in zip(self.show_boxes.values(), tips, strict=True):
             box.setToolTip(tip)
             box.toggled.connect(self.refresh)
             boxes.addWidget(box)
         boxes.addStretch(1)
-        for text, spin in (("arrow every", self.every), ("pixels, drawn", self.longer)):
-            numbers.addWidget(QLabel(text))
-            numbers.addWidget(spin, 1)
+        numbers.addRow("Pixels per arrow", self.every)
+        numbers.addRow("Drawn longer ×", self.longer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["GridView"]
 
 
-NAME_POINTS = 9
+NAME_POINTS = 8
 
 
 def _name(layer: Layer) -> dict[str, Any]:
@@ -138,6 +138,11 @@ class GridView:
         self._shown, self._followers = [], []
         self._changing = False
         self.toggled.emit(False)
+
+    def forget(self) -> None:
+        """The window is gone: there is nothing to put back, and nobody to show it to."""
+        self._before, self._leader, self._link = None, None, None
+        self._shown, self._followers = [], []
 
     def _grid_toggled(self, _: object = None) -> None:
         """napari's own button was pressed."""

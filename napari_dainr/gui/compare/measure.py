@@ -51,7 +51,7 @@ __all__ = ["MeasureSection", "as_tsv"]
 SETTLE_MS = 400
 FILE_FILTER = "Series (*.npy *.npz *.nii *.nii.gz);;All files (*)"
 MAPS = {"error": "absolute error", "difference": "difference"}
-HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "psnr_fit": "PSNR fit", "ssim_fit": "SSIM fit", "nrmse_fit": "NRMSE fit"}
+HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "psnr_fit": "PSNR fit", "ssim_fit": "SSIM fit", "nrmse_fit": "NRMSE"}
 """Narrow headings; the copied table has the long ones."""
 
 
@@ -93,7 +93,7 @@ class MeasureSection(QWidget):
         )
         header, names = self.scores.horizontalHeader(), self.scores.verticalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(44)
+        header.setMinimumSectionSize(40)
         names.setMaximumWidth(110)
         names.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         names.setDefaultSectionSize(24)

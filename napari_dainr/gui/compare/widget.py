@@ -18,6 +18,7 @@ from napari_dainr.gui._time_layers import TimeLayers
 from napari_dainr.gui.compare.derived import DerivedLayers
 from napari_dainr.gui.compare.field import FieldSection
 from napari_dainr.gui.compare.grid import GridView
+from napari_dainr.gui.compare.growing import Growing
 from napari_dainr.gui.compare.layers import LayerList, is_derived
 from napari_dainr.gui.compare.measure import MeasureSection
 from napari_dainr.gui.compare.parts import PartsSection
@@ -85,6 +86,7 @@ class CompareDock(ScrollDock):
             "field": section("Deformation field", self.field),
         }
         for box in self.sections.values():
+            Growing(box)
             column.addWidget(box)
         column.addWidget(notice)
         column.addStretch(1)
@@ -215,14 +217,26 @@ class CompareDock(ScrollDock):
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Closed: what is at work ends, the grid is as before, results stay."""
         self.time_layers.close()
-        for key in ("Alt-S", "Alt-Q"):
-            viewer.bind_key(key, None)
         if self._session is not None:
             self._session.model.phase_changed.disconnect(self._follow_phase)
             self._session = None
         for part in (self.measure, self.parts, self.field, self.render_section, self.queue):
             part.leave()
-        self.grid.leave()
+        if self._window_is_there(viewer):
+            self.grid.leave()
+            for key in ("Alt-S", "Alt-Q"):
+                viewer.bind_key(key, None)
+        else:
+            self.grid.forget()
+
+    def _window_is_there(self, viewer: napari.viewer.Viewer) -> bool:
+        """Whether only the dock was closed: drawing into a window that is half gone would end in an error."""
+        try:
+            self.objectName()
+            viewer.window.geometry()
+        except (AttributeError, RuntimeError):
+            return False
+        return True
 
 
 def open_compare(viewer: napari.viewer.Viewer) -> CompareDock:
