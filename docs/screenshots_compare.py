@@ -14,7 +14,6 @@ from pathlib import Path
 import napari
 import numpy as np
 from make_screenshots import settle
-from make_screenshots import wait_until as wait
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
@@ -29,20 +28,11 @@ __all__ = ["tour"]
 def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
     """Run the event loop until something is so; several fits take longer than anything else in these pictures."""
     end = time.monotonic() + seconds
-
-    def there() -> bool:
+    while not condition():
         if time.monotonic() > end:
             raise TimeoutError("the program did not get there")
-        return condition()
-
-    while True:
-        try:
-            wait(there)
-        except TimeoutError:
-            if time.monotonic() > end:
-                raise
-            continue
-        return
+        QApplication.processEvents()
+        time.sleep(0.01)
 
 
 def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:

@@ -157,6 +157,30 @@ def test_the_queue_opens_the_reconstruction_dock(viewer: Any, qtbot: Any) -> Non
     assert isinstance(opened._session, Session)
 
 
+def test_commands_of_the_palette(
+    compare: CompareDock, viewer: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any
+) -> None:
+    from napari_dainr.gui.compare import commands
+
+    commands.run_queue_command()
+    assert "Nothing was started: Open k-space" in compare.banner.text.text()
+    commands.copy_table_command()
+    assert "choose a reference first" in compare.banner.text.text()
+    load_tiny()
+    engine.n_steps = 100_000
+    commands.run_queue_command()
+    qtbot.waitUntil(lambda: "2 of 3" in compare.queue.note.text() and engine.steps_done > 1, timeout=WAIT_MS)
+    commands.skip_command()
+    qtbot.waitUntil(lambda: "3 of 3" in compare.queue.note.text() and engine.steps_done > 1, timeout=WAIT_MS)
+    commands.stop_queue_command()
+    qtbot.waitUntil(lambda: not compare.queue.queue.running, timeout=WAIT_MS)
+    assert [state for _, state in states(compare)] == ["done", "stopped", "stopped"]
+    commands.side_by_side_command()
+    assert compare.grid.active
+    commands.side_by_side_command()
+    assert not compare.grid.active
+
+
 # -------------------------------------------------------------------- grid
 
 
