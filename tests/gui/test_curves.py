@@ -691,3 +691,36 @@ def test_nothing_is_left_behind(make_napari_viewer: Any, qtbot: Any) -> None:
         gc.collect()
     assert gone() is None
     assert len(QApplication.topLevelWidgets()) <= widgets
+
+
+def test_the_plugin_menu_opens_it_below_and_a_narrow_dock_stacks(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    frame, dock = viewer.window.add_plugin_dock_widget("napari-dainr", "Regions and curves")
+    assert isinstance(dock, CurvesDock)
+    window = frame.parentWidget()
+    below = Qt.DockWidgetArea.BottomDockWidgetArea
+    qtbot.waitUntil(lambda: window.dockWidgetArea(frame) == below, timeout=WAIT_MS)
+    assert find_or_open(viewer, CurvesDock) is dock
+    assert dock.parts.orientation() == Qt.Orientation.Horizontal or dock.width() < 860
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, frame)
+    qtbot.waitUntil(lambda: dock.width() < 860, timeout=WAIT_MS)
+    assert dock.parts.orientation() == Qt.Orientation.Vertical
+    qtbot.wait(100)
+    assert window.dockWidgetArea(frame) == Qt.DockWidgetArea.RightDockWidgetArea
+    assert dock._viewer is not None
+    # napari hands its menu's docks a proxy of the viewer: everything works through it as well.
+    first = add_series(viewer)
+    dock.draw_role("AO")
+    dock.regions.layer.add([np.array([[16, 8], [16, 16], [24, 16], [24, 8.0]])], shape_type="ellipse")
+    qtbot.waitUntil(lambda: bool(dock.plot.curves), timeout=WAIT_MS)
+    assert line(dock).argmax() == 6
+    add_series(viewer, "nufft")
+    qtbot.waitUntil(lambda: len(dock.plot.curves) == 2, timeout=WAIT_MS)
+    assert viewer.layers[-1].name == "Regions"
+    viewer.layers.remove(first)
+    qtbot.waitUntil(lambda: len(dock.plot.curves) == 1, timeout=WAIT_MS)
+    viewer.layers.remove(viewer.layers["Regions"])
+    assert not names(dock)
+    dock.undo()
+    assert names(dock) == ["Aorta"]
+    assert "Regions" in viewer.layers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QLabel, QMenu, QSplitter, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut, QShowEvent
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.curves import MODES
@@ -27,6 +27,7 @@ from napari_dainr.gui.curves.region_list import RegionList
 from napari_dainr.gui.curves.region_menu import add_entries
 from napari_dainr.gui.curves.state import RegionState
 from napari_dainr.gui.curves.tables import Tables
+from napari_dainr.gui.curves.time_link import TimeLink
 from napari_dainr.gui.curves.toolbar import Toolbar
 from napari_dainr.io.curves import CurveEntry, QuantityEntry
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CurvesDock"]
 
-TABLE_MS, SEEK_MS = 120, 30
+TABLE_MS = 120
+NARROW_PX = 860
 NO_SERIES = (
     "There is no series yet. Reconstruct one, open the sample “Radial k-space, liver with contrast agent”,\n"
     "or add any image layer with axes (t, y, x)."
@@ -65,24 +67,24 @@ class CurvesDock(ScrollDock):
         self.edited_phases: list[Phase] | None = None
         self.legend: list[LegendEntry] = []
         self._drawn: list[Drawn] = []
-        self._seek_to: float | None = None
         self._facts = ""
+        self._placed = False
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.setWidget(self._inside())
         self.files = CurveFiles(self)
-        self._tables_soon, self._seek_soon = QTimer(self), QTimer(self)
-        for timer, slot in ((self._tables_soon, self._fill_tables), (self._seek_soon, self._seek)):
-            timer.setSingleShot(True)
-            timer.timeout.connect(slot)
+        self._tables_soon = QTimer(self)
+        self._tables_soon.setSingleShot(True)
+        self._tables_soon.timeout.connect(self._fill_tables)
+        self.time_link = TimeLink(napari_viewer, self.plot, self.first_look)
         self._connect(napari_viewer)
         self.regions.take_existing()
         self._follow_theme()
         self._regions_changed()
         self._series_listed()
-        self._follow_slider()
+        self.time_link.follow()
 
     def _inside(self) -> QWidget:
-        parts = QSplitter(Qt.Orientation.Horizontal)
+        parts = self.parts = QSplitter(Qt.Orientation.Horizontal)
         parts.setChildrenCollapsible(True)
         for number, (widget, stretch) in enumerate(((self.list, 0), (self.plot, 3), (self.tables, 2))):
             parts.addWidget(widget)
@@ -102,6 +104,28 @@ class CurvesDock(ScrollDock):
     def sizeHint(self) -> QSize:
         return QSize(1100, 330)
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        narrow = self.width() < NARROW_PX
+        self.toolbar.set_narrow(narrow)
+        self.parts.setOrientation(Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """napari's plugin menu opens every dock at the right: this one belongs below, the first time it is shown."""
+        super().showEvent(event)
+        frame = self.parentWidget()
+        window = None if frame is None else frame.parentWidget()
+        if not self._placed and isinstance(frame, QDockWidget) and isinstance(window, QMainWindow):
+            self._placed = True
+            if window.dockWidgetArea(frame) == Qt.DockWidgetArea.RightDockWidgetArea:
+                QTimer.singleShot(0, self._to_the_bottom)
+
+    def _to_the_bottom(self) -> None:
+        frame = self.parentWidget()
+        window = None if frame is None else frame.parentWidget()
+        if self._viewer is not None and isinstance(frame, QDockWidget) and isinstance(window, QMainWindow):
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, frame)
+
     def minimumSizeHint(self) -> QSize:
         return QSize(360, 200)
 
@@ -116,7 +140,6 @@ class CurvesDock(ScrollDock):
         bar.band.toggled.connect(lambda _: self._show_curves())
         bar.auto_baseline.toggled.connect(self._auto_baseline)
         self.list.menu_asked.connect(self._more_for_region)
-        self.plot.cursor_dragged.connect(self._cursor_dragged)
         self.plot.baseline_dragged.connect(self._baseline_dragged)
         self.plot.read_out.connect(self._show_note)
         self.tables.asked.connect(self._fill_tables)
@@ -130,7 +153,6 @@ class CurvesDock(ScrollDock):
         self.reader.read.connect(self._show_curves)
         self.reader.listed.connect(self._series_listed)
         self.reader.failed.connect(lambda failed: self.tell("error", failed.message, failed.details))
-        viewer.dims.events.point.connect(self._follow_slider)
         viewer.events.theme.connect(self._follow_theme)
         for number, role in enumerate(ROLES, 1):
             key = f"Alt-{number}"
@@ -142,15 +164,14 @@ class CurvesDock(ScrollDock):
 
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Let go of the viewer; the layer of regions stays in it."""
-        viewer.dims.events.point.disconnect(self._follow_slider)
+        self.time_link.close()
         viewer.events.theme.disconnect(self._follow_theme)
         for number in range(1, len(ROLES) + 1):
             viewer.bind_key(f"Alt-{number}", None)
         self.files.close()
         self.reader.close()
         self.regions.close()
-        for timer in (self._tables_soon, self._seek_soon):
-            timer.stop()
+        self._tables_soon.stop()
 
     def tell(self, kind: str, text: str, details: str = "") -> None:
         """Show one sentence; ``kind`` is error, warning or info."""
@@ -348,7 +369,7 @@ class CurvesDock(ScrollDock):
             self.plot.limits, phases, None if mode == "signal" else self.baseline_s, self._facts,
         )  # fmt: skip
 
-    # ---------------------------------------------------------------- baseline, cursor, theme
+    # ---------------------------------------------------------------- baseline, theme
 
     def _auto_baseline(self, on: bool) -> None:
         self.reader.set_baseline(None if on else self.baseline_s)
@@ -359,32 +380,6 @@ class CurvesDock(ScrollDock):
         bar.setChecked(False)
         bar.blockSignals(False)
         self.reader.set_baseline((start, end), reread=done)
-
-    def _time_axis(self) -> int:
-        assert self._viewer is not None
-        return int(self._viewer.dims.ndim) - 3
-
-    def _follow_slider(self, *_: object) -> None:
-        look = self.first_look()
-        if self._viewer is None or look is None or self._time_axis() < 0:
-            self.plot.set_cursor(None)
-            return
-        if not self._seek_soon.isActive():
-            self.plot.set_cursor(float(self._viewer.dims.point[self._time_axis()]) * look.per_unit)
-
-    def _cursor_dragged(self, time_s: float) -> None:
-        """The cursor follows the mouse at once; napari's slider at most every 30 ms."""
-        self._seek_to = time_s
-        self.plot.set_cursor(time_s)
-        if not self._seek_soon.isActive():
-            self._seek_soon.start(SEEK_MS)
-
-    def _seek(self) -> None:
-        look = self.first_look()
-        if self._viewer is None or look is None or self._seek_to is None or self._time_axis() < 0:
-            return
-        self._viewer.dims.set_point(self._time_axis(), self._seek_to / look.per_unit)
-        self._follow_slider()
 
     def _follow_theme(self, *_: object) -> None:
         if self._viewer is None:

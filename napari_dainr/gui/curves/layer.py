@@ -128,7 +128,8 @@ class RegionLayer:
         """Regions lie over a series that came later; where the user puts the layer after that is left alone."""
         layers = self._viewer.layers
         grown, self._n_layers = len(layers) > self._n_layers, len(layers)
-        if grown and self.layer is not None and self.layer in layers and layers[-1] is not self.layer:
+        # Not "is": a dock that napari opens from its menu is handed proxies of viewer and layers.
+        if grown and self.layer is not None and self.layer in layers and layers[-1] != self.layer:
             layers.move(layers.index(self.layer), len(layers))
 
     def _removed(self, _: object = None) -> None:

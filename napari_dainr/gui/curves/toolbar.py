@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSize, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QWidget
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import QBoxLayout, QCheckBox, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QWidget
 
 from napari_dainr.analysis.curves import MODES
 from napari_dainr.analysis.regions import ROLES
@@ -40,9 +40,10 @@ class Toolbar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.tools: dict[str, QToolButton] = {}
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(3)
+        self._groups = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._groups.setContentsMargins(0, 0, 0, 0)
+        self._groups.setSpacing(8)
+        row = self._group()
         for kind, tip in TOOL_TIPS.items():
             button = self._button(tip)
             button.setCheckable(True)
@@ -75,17 +76,34 @@ class Toolbar(QWidget):
         self.export = self._menu_button("Export", "Copy tables, save curves, figure and regions; load regions.")
         for widget in (self.role, self.undo, self.redo):
             row.addWidget(widget)
-        row.addSpacing(8)
-        row.addWidget(QLabel("Show"))
-        for widget in (self.mode, self.statistic, self.band, self.auto_baseline):
-            row.addWidget(widget)
-        row.addStretch(1)
-        row.addWidget(self.series)
-        row.addWidget(self.export)
+        shown = self._group()
+        shown.addWidget(QLabel("Show"))
+        for widget in (self.mode, self.statistic):
+            shown.addWidget(widget)
+        last = self._group()
+        for widget in (self.band, self.auto_baseline):
+            last.addWidget(widget)
+        last.addStretch(1)
+        last.addWidget(self.series)
+        last.addWidget(self.export)
+        self._groups.setStretch(2, 1)
         for box, width in ((self.role, 142), (self.mode, 206), (self.statistic, 84)):
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.setFixedWidth(width)
         self.set_colours("#f0f1f2", "#3d48e5")
+
+    def _group(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(3)
+        row.setAlignment(Qt.AlignmentFlag.AlignLeft)
+        self._groups.addLayout(row)
+        return row
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Three rows in place of one."""
+        directions = QBoxLayout.Direction
+        self._groups.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
+        self._groups.setSpacing(3 if narrow else 8)
 
     def _button(self, tip: str) -> QToolButton:
         button = QToolButton()
