@@ -147,10 +147,24 @@ def test_closing_the_compare_dock_in_mid_queue_leaves_the_fit_alone(
     assert engine.ended == ["finished"]
 
 
+def test_closing_the_reconstruction_dock_ends_the_queue(
+    compare: CompareDock, viewer: Any, engine: ScriptedEngine, load_tiny: Any, run_queue: Any, qtbot: Any, dock: Any
+) -> None:
+    load_tiny()
+    engine.n_steps = 100_000
+    run_queue("grasp", "dainr", wait=False)
+    qtbot.waitUntil(lambda: engine.steps_done >= 3, timeout=WAIT_MS)
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: not compare.queue.queue.running, timeout=WAIT_MS)
+    assert [recipe.method for recipe in engine.runs] == ["nufft", "grasp"]
+    assert states(compare)[1] == ("dainr", "skipped")
+
+
 def test_the_queue_opens_the_reconstruction_dock(viewer: Any, qtbot: Any) -> None:
     opened = open_compare(viewer)
     assert find_dock(viewer) is None
-    opened.queue.start()
+    assert opened.queue.run.text() == "Open dock"
+    opened.queue.run.click()
     dock = find_dock(viewer)
     assert dock is not None
     assert not opened.queue.queue.running

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from psygnal import Signal
@@ -64,6 +64,8 @@ def recipes_for(model: Model, methods: Sequence[str]) -> list[QueueItem]:
 class RunQueue:
     """Starts the next method when one has ended; each result is a layer of its own.
 
+    ``is_open`` says whether a session still has its dock; without it nothing more is started.
+
     Signals
     -------
     changed()
@@ -75,7 +77,8 @@ class RunQueue:
     changed = Signal()
     ended = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, is_open: Callable[[Session], bool]) -> None:
+        self._is_open = is_open
         self.items: list[QueueItem] = []
         self._session: Session | None = None
         self._began = 0.0
@@ -147,7 +150,8 @@ class RunQueue:
         if session is None:
             return
         item = next((item for item in self.items if item.state == "waiting"), None)
-        if item is None or item.recipe is None or not session.model.can(Action.START):
+        ready = session.model.can(Action.START) and self._is_open(session)
+        if item is None or item.recipe is None or not ready:
             self._drop_waiting()
             self._let_go()
             self.ended.emit()

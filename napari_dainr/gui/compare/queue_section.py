@@ -21,14 +21,14 @@ __all__ = ["QueueSection"]
 class QueueSection(QWidget):
     """Check boxes, buttons, progress.
 
-    ``session`` gives the session of the reconstruction dock, opening that dock where it is not there.
+    ``find`` gives the session of the reconstruction dock, ``find_or_open`` opens that dock where it is not there.
     """
 
-    def __init__(self, session: Callable[[], Session | None]) -> None:
+    def __init__(self, find: Callable[[], Session | None], find_or_open: Callable[[], Session | None]) -> None:
         super().__init__()
-        self._find = session
+        self._find_or_open = find_or_open
         self._session: Session | None = None
-        self.queue = RunQueue()
+        self.queue = RunQueue(lambda session: find() is session)
         self.boxes: dict[str, QCheckBox] = {}
         self.states: dict[str, QElidingLabel] = {}
         grid = QGridLayout()
@@ -90,8 +90,8 @@ class QueueSection(QWidget):
         self.refresh()
 
     def start(self) -> None:
-        """Run the chosen methods."""
-        self.attach(self._find())
+        """Run the chosen methods; without a reconstruction dock, open one."""
+        self.attach(self._find_or_open())
         if self._session is not None:
             self.queue.start(self._session, self.chosen)
             self.refresh()
@@ -116,7 +116,10 @@ class QueueSection(QWidget):
             why = "Choose at least one method."
         else:
             why = ""
-        self.run.setEnabled(ready and n > 0 and not running)
+        if session is None:
+            self.run.setText("Open dock")
+            why = "Open k-space in the reconstruction dock first."
+        self.run.setEnabled((ready and n > 0 and not running) or session is None)
         self.run.setToolTip(why or "Run them one after the other; each result becomes a layer. (Alt+Q)")
         self.skip.setEnabled(running and self.queue.current is not None)
         self.stop.setEnabled(running)

@@ -51,7 +51,7 @@ class CompareDock(ScrollDock):
         self.banner = Banner()
         self.time_layers = TimeLayers(napari_viewer)
         derived = DerivedLayers(napari_viewer)
-        self.queue = QueueSection(self._open_session)
+        self.queue = QueueSection(self._find_session, self._open_session)
         self.layers = LayerList(lambda layer: not is_derived(layer))
         self.grid = GridView(napari_viewer)
         self.grid_button = QPushButton("Side by side")
