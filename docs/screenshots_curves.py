@@ -22,7 +22,7 @@ from napari_dainr.gui.widget import open_dock
 
 __all__ = ["tour"]
 
-REGIONS = {"AO": ((0.6155, 0.535), 0.022), "PV": ((0.5, 0.412), 0.02), "LIVER": ((0.40, 0.235), 0.055)}
+REGIONS = {"AO": ((0.6155, 0.535), 0.022), "PV": ((0.5, 0.412), 0.02), "LIVER": ((0.535, 0.195), 0.042)}
 """Role → centre (y, x) and radius in the sample data, parts of its field of view."""
 
 

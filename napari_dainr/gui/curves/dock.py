@@ -64,6 +64,7 @@ class CurvesDock(ScrollDock):
         self.tables = Tables()
         self.note = QLabel()
         self.note.setMinimumWidth(100)
+        self.note.setWordWrap(True)
         self.edited_phases: list[Phase] | None = None
         self.legend: list[LegendEntry] = []
         self._drawn: list[Drawn] = []
@@ -108,7 +109,10 @@ class CurvesDock(ScrollDock):
         super().resizeEvent(event)
         narrow = self.width() < NARROW_PX
         self.toolbar.set_narrow(narrow)
-        self.parts.setOrientation(Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal)
+        orientation = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
+        if orientation != self.parts.orientation():
+            self.parts.setOrientation(orientation)
+            self.parts.setSizes([110, 260, 220] if narrow else [250, 650, 400])
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """napari's plugin menu opens every dock at the right: this one belongs below, the first time it is shown."""

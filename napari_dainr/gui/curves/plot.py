@@ -70,7 +70,7 @@ class CurvePlot(QWidget):
         self._full_is_due = True
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(320, 130)
+        return QSize(320, 110)
 
     def sizeHint(self) -> QSize:
         return QSize(640, 220)
@@ -170,7 +170,7 @@ class CurvePlot(QWidget):
         from matplotlib.figure import Figure
 
         self.canvas = FigureCanvasQTAgg(Figure(figsize=(6, 2.2)))
-        self.canvas.setMinimumSize(300, 120)
+        self.canvas.setMinimumSize(300, 100)
         self.axes = self.canvas.figure.add_subplot()
         self._artists = CurveArtists(self.axes)
         self._artists.set_colours(*self._colours)

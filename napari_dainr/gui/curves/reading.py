@@ -138,7 +138,7 @@ def _crop(look: Look, mask: Mask) -> tuple[NDArray[np.floating], Mask]:
     """The box of a mask as numpy has it, so that lazy and strided arrays are read only there."""
     height, width = mask.inside.shape
     part = np.asarray(look.image[:, mask.y0 : mask.y0 + height, mask.x0 : mask.x0 + width])
-    if part.dtype.kind in "bui":
+    if part.dtype.kind != "f":
         part = part.astype(np.float32)
     return part, Mask(0, 0, mask.inside, (height, width))
 

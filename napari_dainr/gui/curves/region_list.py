@@ -57,7 +57,7 @@ class RegionList(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.setMinimumSize(216, 80)
+        self.setMinimumSize(216, 70)
         self.itemChanged.connect(self._edited)
         self.itemSelectionChanged.connect(self._chosen)
         self.customContextMenuRequested.connect(self._open_menu)

@@ -190,7 +190,7 @@ class Tables(QTabWidget):
         self.phases = PhaseTable()
         self.agent = ComboBox([(key, text.partition(" (")[0].capitalize()) for key, text in AGENTS.items()],
                               "Contrast agent; it decides how late phases are called.")  # fmt: skip
-        self.agent.setMinimumWidth(150)
+        self.agent.setMinimumWidth(168)
         self.reset = QToolButton()
         self.reset.setText("Suggest again")
         self.reset.setToolTip("Forget the changes and take the suggestion.")
@@ -209,7 +209,7 @@ class Tables(QTabWidget):
                 line.addWidget(widget)
             line.addStretch(1)
             column.addLayout(line)
-            table.setMinimumHeight(46)
+            table.setMinimumHeight(30)
             column.addWidget(table, 1)
             column.addWidget(note)
         self.note.hide()
