@@ -164,6 +164,9 @@ class CurvesDock(ScrollDock):
             shortcut = QShortcut(QKeySequence(f"Alt+{number}"), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(lambda role=role: self.draw_role(role))
+        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.tables.quantities)
+        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.activated.connect(self.files.copy_quantities)
         self.regions.keys = {key: getattr(self, name) for key, name in KEYS.items()}
 
     def left(self, viewer: napari.viewer.Viewer) -> None:
