@@ -22,7 +22,7 @@ from napari_dainr.gui.curves.layer import RegionLayer
 from napari_dainr.gui.curves.plot import EMPTY, CurvePlot
 from napari_dainr.gui.curves.present import View, curve_entries, drawn_curves, facts_of, legend_of, quantity_entries
 from napari_dainr.gui.curves.reader import CurveReader
-from napari_dainr.gui.curves.reading import Look
+from napari_dainr.gui.curves.reading import Look, look_at
 from napari_dainr.gui.curves.region_list import RegionList
 from napari_dainr.gui.curves.region_menu import add_entries
 from napari_dainr.gui.curves.state import RegionState
@@ -64,7 +64,6 @@ class CurvesDock(ScrollDock):
         self.tables = Tables()
         self.note = QLabel()
         self.note.setMinimumWidth(100)
-        self.note.setWordWrap(True)
         self.edited_phases: list[Phase] | None = None
         self.legend: list[LegendEntry] = []
         self._drawn: list[Drawn] = []
@@ -109,6 +108,7 @@ class CurvesDock(ScrollDock):
         super().resizeEvent(event)
         narrow = self.width() < NARROW_PX
         self.toolbar.set_narrow(narrow)
+        self.note.setWordWrap(narrow)
         orientation = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
         if orientation != self.parts.orientation():
             self.parts.setOrientation(orientation)
@@ -198,7 +198,7 @@ class CurvesDock(ScrollDock):
             self.tell("warning", "There is no series to draw on: open or reconstruct one with axes (t, y, x) first.")
             return
         self.banner.clear()
-        self.state.on(self.reader.looks()[0].geometry)
+        self.state.on(look_at(layer).geometry)
         self.regions.arm(kind, layer)
 
     def draw_role(self, role: str) -> None:
