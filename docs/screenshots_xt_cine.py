@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QApplication
 from napari_dainr.gui._dock import find_or_open
 from napari_dainr.gui._model import Phase, Source
 from napari_dainr.gui.cine.dock import CineDock
+from napari_dainr.gui.cine.settings import CineSettings, cine_settings, remember
 from napari_dainr.gui.widget import open_dock
 from napari_dainr.gui.xt.dock import XtDock
 
@@ -27,8 +28,12 @@ LINE = np.array([[64.0, 32.0], [64.0, 104.0]])
 
 
 def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
-    """A fit that is watched along a line, stopped, played and exported at three times its frames."""
+    """A fit that is watched along a line, stopped, played and exported at three times its frames.
+
+    Begins with the defaults of the dock, and changes the preferences that napari keeps.
+    """
     get_settings().appearance.theme = theme
+    remember(CineSettings())
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*size)
     dock = open_dock(viewer)
@@ -89,13 +94,14 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     QApplication.instance() or QApplication([])
-    before = get_settings().appearance.theme
+    before, kept = get_settings().appearance.theme, cine_settings()
     try:
         tour(arguments.output, "dark", (1600, 1000), "")
         if arguments.all:
             tour(arguments.output, "light", (1280, 720), "-light-small")
     finally:
         get_settings().appearance.theme = before
+        remember(kept)
 
 
 if __name__ == "__main__":
