@@ -18,6 +18,7 @@ from napari_dainr.errors import DainrError, InputError, ResourceError, is_out_of
 from napari_dainr.geometry import Geometry
 from napari_dainr.inr.parallel import set_threads
 from napari_dainr.io import read_kspace
+from napari_dainr.io.series import save_series
 from napari_dainr.io.state import load_state, save_state
 from napari_dainr.machine import cores
 from napari_dainr.methods.base import Method
@@ -43,6 +44,7 @@ def run_recipe(
     stop: threading.Event | None = None,
     preview_hz: float = 0.0,
     checkpoint_s: float = 30.0,
+    snapshots: int = 0,
 ) -> Iterator[Event]:
     """See :func:`napari_dainr.recipe.run`."""
     began = time.monotonic()
@@ -51,7 +53,9 @@ def run_recipe(
     if out is not None:
         out.open_for(recipe, resume)
     with _guarded(recipe, out):
-        events = _events(recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, began)
+        events = _events(
+            recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, snapshots, began
+        )
         # Closed before the guard gives memory back: a generator that is left open holds model and data.
         with contextlib.closing(events):
             for event in events:
@@ -92,6 +96,7 @@ def _events(
     stop: threading.Event,
     preview_hz: float,
     checkpoint_s: float,
+    snapshots: int,
     began: float,
 ) -> Generator[Event, None, None]:
     device = torch.device(recipe.device)
@@ -116,6 +121,7 @@ def _events(
         yield Notice(
             f"{len(held_out.frames)} of {binned.n_frames * binned.spokes_per_frame} spokes are held out of the fit"
         )
+    keep_at = {round(method.n_steps * k / (snapshots + 1)) for k in range(1, snapshots + 1)}
     look = max(1, method.n_steps // HELD_OUT_LOOKS)
     frame = Geometry.of(binned, problem.unit)
     if resume and out is not None:
@@ -152,6 +158,10 @@ def _events(
         if preview_hz > 0 and now - last_preview >= 1 / preview_hz:
             yield Preview(state.step, frame.preview(method, state, recipe))
             last_preview = time.monotonic()
+        if out is not None and state.step in keep_at and not method.done(state):
+            folder = out.snapshot_path(state.step)
+            save_series(frame.series(method, state, recipe), folder)
+            yield Saved(folder, state.step)
         if out is not None and now - last_checkpoint >= checkpoint_s:
             yield _save(out, method, state, frame, recipe)
             last_checkpoint = time.monotonic()

@@ -166,6 +166,7 @@ def run(
     stop: threading.Event | None = None,
     preview_hz: float = 0.0,
     checkpoint_s: float = 30.0,
+    snapshots: int = 0,
 ) -> Iterator[Event]:
     """Carry out a recipe.
 
@@ -183,6 +184,8 @@ def run(
         Most previews per second; 0 for none.
     checkpoint_s
         Seconds between checkpoints.
+    snapshots
+        Series drawn and kept along the fit, evenly over its steps, in ``folder/snapshots/step-…``.
 
     Yields
     ------
@@ -197,5 +200,12 @@ def run(
     from napari_dainr.engine import run_recipe
 
     yield from run_recipe(
-        recipe, folder, kspace=kspace, resume=resume, stop=stop, preview_hz=preview_hz, checkpoint_s=checkpoint_s
+        recipe,
+        folder,
+        kspace=kspace,
+        resume=resume,
+        stop=stop,
+        preview_hz=preview_hz,
+        checkpoint_s=checkpoint_s,
+        snapshots=snapshots,
     )

@@ -36,6 +36,10 @@ class RunFolder:
         self.state_path = self.path / "state.safetensors"
         self._made = self._fresh = False
 
+    def snapshot_path(self, step: int) -> Path:
+        """Folder of the series kept at a step of the fit."""
+        return self.path / "snapshots" / f"step-{step:06d}"
+
     def recipe(self) -> Recipe:
         """The recipe of this run; raises InputError where there is none."""
         if not (self.path / "recipe.json").is_file():
@@ -104,7 +108,7 @@ class RunFolder:
 
         Otherwise the second, corrected try would be told that the folder is already in use.
         """
-        if state_exists(self.state_path) or not self._fresh:
+        if state_exists(self.state_path) or not self._fresh or (self.path / "snapshots").exists():
             return
         for name in ("recipe.json", "log.csv", "log.txt"):
             (self.path / name).unlink(missing_ok=True)

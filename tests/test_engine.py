@@ -15,6 +15,7 @@ from napari_dainr import engine
 from napari_dainr.data import KSpace
 from napari_dainr.errors import DainrError, InputError, ResourceError
 from napari_dainr.recipe import Event, Finished, Preview, Progress, Recipe, run
+from napari_dainr.run_folder import RunFolder
 
 SMALL = {"n_steps": 12, "feature_steps": 8, "width": 16, "depth": 2, "n_min": 4, "table_log2": 10}
 
@@ -45,7 +46,7 @@ def test_events_tell_the_whole_story(tiny_kspace: KSpace) -> None:
     steps = [e.step for e in events if isinstance(e, Progress)]
     assert steps == sorted(steps)
     assert steps[-1] == 20
-    assert {e.stage for e in events if isinstance(e, Progress)} == {"GRASP feature", "DA-INR"}
+    assert {e.stage for e in events if isinstance(e, Progress)} == {"Low-rank feature", "DA-INR"}
     previews = [e for e in events if isinstance(e, Preview)]
     assert previews
     assert all(p.series.image.shape == (5, 33, 28) for p in previews)
@@ -193,3 +194,19 @@ def test_an_empty_folder_is_free_again_after_a_failed_start(tiny_kspace: KSpace,
     with pytest.raises(InputError, match="only 40 spokes"):
         finish(run(small_recipe(spokes_per_frame=41), tmp_path, kspace=tiny_kspace))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_snapshots_lie_along_the_fit_and_read_as_series(tiny_kspace: KSpace, tmp_path: Path) -> None:
+    recipe = small_recipe()
+    n_steps = engine.make_method(recipe.method, recipe.config(), recipe.seed).n_steps
+    finish(run(recipe, tmp_path / "run", kspace=tiny_kspace, snapshots=2))
+    folders = sorted((tmp_path / "run" / "snapshots").iterdir())
+    assert [folder.name for folder in folders] == [f"step-{round(n_steps * k / 3):06d}" for k in (1, 2)]
+    end = RunFolder(tmp_path / "run").series()
+    for folder in folders:
+        series = RunFolder(folder).series()
+        assert series.image.shape == end.image.shape
+        assert series.info["step"] == int(folder.name.removeprefix("step-"))
+        assert not np.array_equal(series.image, end.image)
+    plain = finish(run(recipe, tmp_path / "plain", kspace=tiny_kspace)).series
+    assert np.array_equal(plain.image, end.image), "looking must not change the fit"

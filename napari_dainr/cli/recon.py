@@ -43,6 +43,7 @@ def add(commands: Commands) -> None:
     recon.add_argument("--seed", type=int, help="seed of everything random (default 0)")
     recon.add_argument("--resume", action="store_true", help="go on with an interrupted or stopped run in RUN")
     recon.add_argument("--checkpoint", type=float, default=30.0, metavar="S", help="seconds between checkpoints (30)")
+    recon.add_argument("--snapshots", type=int, default=0, metavar="N", help="series to keep along the fit (0)")
     recon.add_argument("--quiet", action="store_true", help="print errors only")
     recon.set_defaults(command=_recon)
 
@@ -102,6 +103,8 @@ def _recon(args: argparse.Namespace) -> int:
     from napari_dainr.progress import show
     from napari_dainr.recipe import run
 
+    if args.snapshots < 0:
+        raise InputError(f"--snapshots is {args.snapshots}; give 0 or more.")
     recipe = _recipe_of(args)
     stop = threading.Event()
 
@@ -112,7 +115,9 @@ def _recon(args: argparse.Namespace) -> int:
 
     before = signal.signal(signal.SIGINT, stop_and_keep)
     try:
-        events = run(recipe, args.output, resume=args.resume, stop=stop, checkpoint_s=args.checkpoint)
+        events = run(
+            recipe, args.output, resume=args.resume, stop=stop, checkpoint_s=args.checkpoint, snapshots=args.snapshots
+        )
         finished = show(events, recipe.method, quiet=args.quiet)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, 
 from napari_dainr.gui._loss_plot import LossPlot
 from napari_dainr.gui._model import Model, Phase
 from napari_dainr.gui._session import Session
+from napari_dainr.gui._snapshots import SnapshotRow
 from napari_dainr.methods.config import TITLES
 from napari_dainr.recipe import Progress
 
@@ -92,6 +93,7 @@ class RunPanel(QWidget):
         self.bar.setFormat("")
         self.bar.setRange(0, 1)
         self.plot = LossPlot()
+        self.snapshots = SnapshotRow(session)
         self._mirror = ActivityMirror(session)
 
         run_row = QHBoxLayout()
@@ -106,6 +108,7 @@ class RunPanel(QWidget):
         layout.addLayout(run_row)
         layout.addWidget(self.bar)
         layout.addWidget(self.plot)
+        layout.addWidget(self.snapshots)
         layout.addLayout(save_grid)
 
         self.buttons["start"].clicked.connect(session.start)

@@ -19,11 +19,12 @@ from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
 from napari_dainr.gui._background import write_in_background
-from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data, run_folder_of
+from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data, layer_name, run_folder_of
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._saving import copy_run, write_recipe, write_series
 from napari_dainr.gui._scratch import ScratchFolders
 from napari_dainr.gui._settings import viewer_settings
+from napari_dainr.gui._snapshots import Snapshot, Snapshots
 from napari_dainr.gui._worker import Ended, Failed, Job, Loaded, Mail, Picture
 from napari_dainr.methods.config import TITLES
 from napari_dainr.recipe import Recipe
@@ -86,6 +87,7 @@ class Session:
         self._quick_layer: SeriesLayer | None = None
         self._fresh = False
         self._log: list[str] = []
+        self.snapshots = Snapshots()
         self._scratch = ScratchFolders()
         self._devices_known = False
         self._delivering = False
@@ -139,6 +141,7 @@ class Session:
         self._name, self._fresh, self._log = model.kspace.name, True, []
         settings = viewer_settings()
         job = self._new_job()
+        self.snapshots.clear()
         self.run_began.emit()
         self.recipe = recipe
         more = (recipe, model.kspace, folder, settings.preview_hz, settings.checkpoint_s)
@@ -157,6 +160,17 @@ class Session:
         """End the fit after the step in hand and keep the result."""
         if self._job is not None and self.model.apply(Action.STOP):
             self._job.request_stop()
+
+    def show_snapshot(self, snapshot: Snapshot, layer: SeriesLayer | None) -> SeriesLayer | None:
+        """Show an earlier look at the last fit, in a new layer or in that of another snapshot."""
+        if self._viewer is None or self.recipe is None:
+            return None
+        new = layer is None
+        layer = layer or self._new_layer()
+        name = f"{self._name} · step {snapshot.step}"
+        shown = layer.show(snapshot.series, snapshot.magnitude, self.recipe, name, new_run=new)
+        shown.name = layer_name(self.recipe, name)
+        return layer
 
     def save_recipe(self, path: Path) -> None:
         """Write the form as a recipe file."""
@@ -273,6 +287,7 @@ class Session:
             self.told.emit("info", mail.notices[-1], "\n".join(self._log))
         if mail.picture is not None and self.recipe is not None:
             self._show(mail.picture, self.recipe)
+            self.snapshots.add(mail.picture)
 
     # ---------------------------------------------------------------- outcomes
 

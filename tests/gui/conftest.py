@@ -51,6 +51,7 @@ class ScriptedEngine:
             frame_duration_s=duration,
             interpolated=np.zeros(frames, bool),
             method=recipe.method,
+            info={"step": self.steps_done, "stage": "scripted"},
         )
 
     def run(
