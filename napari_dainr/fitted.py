@@ -159,7 +159,7 @@ class FittedModel:
         if not isinstance(self.method, DainrMethod):
             title = TITLES[self.recipe.method]
             raise InputError(f"{self.name}: {title} has no deformation field; choose a run of DA-INR.")
-        if self.state.grasp is not None:
+        if self.state.feature_fit is not None:
             raise InputError(
                 f"{self.name}: the fit was stopped before the deformation was fitted; resume it and try again."
             )

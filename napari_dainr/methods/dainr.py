@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +25,11 @@ from napari_dainr.inr.fields import CanonicalField, DeformationField, DynamicFie
 from napari_dainr.inr.hashgrid import HashGridSpec
 from napari_dainr.inr.parallel import get_threads
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config import DainrConfig, GraspConfig
+from napari_dainr.methods.config import DainrConfig, GraspConfig, LowrankConfig
 from napari_dainr.methods.extractor_features import Extraction, draw_extracted
 from napari_dainr.methods.features import draw_features, view_shared_features
-from napari_dainr.methods.grasp import GraspMethod, GraspState
+from napari_dainr.methods.grasp import LAMBDA_PER_NOISE, GraspMethod
+from napari_dainr.methods.lowrank import LowrankMethod
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
 
@@ -39,9 +40,10 @@ __all__ = ["DainrMethod", "DainrState"]
 class DainrState:
     """All that changes during a fit.
 
-    ``fields`` are the members, each a :class:`DynamicField`; their images are averaged.
-    ``grasp`` is there while the GRASP feature is being made, ``images`` (frame, y, x) while an extractor looks at them,
-    ``n_extracted`` of them so far. ``features`` is (frame, y, x) complex, (frame, y, x, f) extracted, or None.
+    ``fields`` are the members, each a :class:`DynamicField`; their images are averaged. ``feature_fit`` is the state of
+    the reconstruction that makes the feature image, while it lasts; ``images`` (frame, y, x) is there while an extractor
+    looks at them, ``n_extracted`` of them so far. ``features`` is (frame, y, x) complex, (frame, y, x, f) extracted, or
+    None.
     """
 
     step: int
@@ -50,7 +52,7 @@ class DainrState:
     fields: nn.ModuleList
     optimiser: torch.optim.Optimizer
     average: WeightAverage | None
-    grasp: GraspState | None
+    feature_fit: Any
     features: Tensor | None
     images: Tensor | None = None
     n_extracted: int = 0
@@ -58,6 +60,19 @@ class DainrState:
     @property
     def device(self) -> torch.device:
         return next(self.fields.parameters()).device
+
+
+def _feature_method(config: DainrConfig, seed: int) -> GraspMethod | LowrankMethod | None:
+    """The reconstruction that makes the feature image, where one does."""
+    common = {"n_steps": config.feature_steps, "tolerance": config.feature_tolerance}
+    match config.feature:
+        case "grasp":
+            # GRASP's spatial weight is a multiple of its λ.
+            factor = config.feature_space_factor / LAMBDA_PER_NOISE
+            return GraspMethod(GraspConfig(space_factor=factor, **common), seed)
+        case "lowrank":
+            return LowrankMethod(LowrankConfig(space_factor=config.feature_space_factor, **common), seed)
+    return None
 
 
 class DainrMethod:
@@ -68,27 +83,25 @@ class DainrMethod:
     def __init__(self, config: DainrConfig, seed: int = 0) -> None:
         self.config = config
         self.seed = seed
-        self._grasp = GraspMethod(
-            GraspConfig(n_steps=config.feature_steps, space_factor=config.feature_space_factor), seed
-        )
+        self._feature_method = _feature_method(config, seed)
         self._extraction = Extraction(config)
         self._pool: ThreadPoolExecutor | None = None
 
     @property
-    def _grasp_steps(self) -> int:
-        return self.config.feature_steps if self.config.feature == "grasp" else 0
+    def _image_steps(self) -> int:
+        return 0 if self._feature_method is None else self._feature_method.n_steps
 
     @property
     def _feature_steps(self) -> int:
-        return self._grasp_steps + self._extraction.n_steps
+        return self._image_steps + self._extraction.n_steps
 
     @property
     def n_steps(self) -> int:
         return self._feature_steps + self.config.n_steps
 
     def stage(self, state: DainrState) -> str:
-        if state.grasp is not None:
-            return "GRASP feature"
+        if state.feature_fit is not None:
+            return f"{self._method_of_feature.config.method_title} feature"
         return self._extraction.title if state.images is not None else "DA-INR"
 
     @property
@@ -103,14 +116,19 @@ class DainrMethod:
             )
         return ()
 
+    @property
+    def _method_of_feature(self) -> GraspMethod | LowrankMethod:
+        assert self._feature_method is not None  # asked for only while its fit is in the state
+        return self._feature_method
+
     def done(self, state: DainrState) -> bool:
         return state.step >= self.n_steps
 
     def start(self, problem: Problem) -> DainrState:
         config = self.config
-        grasp, features = None, None
-        if config.feature == "grasp":
-            grasp = self._grasp.start(problem)
+        fit, features = None, None
+        if self._feature_method is not None:
+            fit = self._feature_method.start(problem)
         elif config.feature == "nufft":
             features = density_compensated(problem)
         elif config.feature == "view-shared":
@@ -118,14 +136,14 @@ class DainrMethod:
         images = None
         if self._extraction.wanted and features is not None:
             images, features = features, self._extraction.begin(features)
-        return self._fresh(problem.n_frames, problem.matrix, problem.device, grasp, features, images)
+        return self._fresh(problem.n_frames, problem.matrix, problem.device, fit, features, images)
 
     def _fresh(
         self,
         n_frames: int,
         matrix: tuple[int, int],
         device: torch.device,
-        grasp: GraspState | None,
+        feature_fit: Any,
         features: Tensor | None,
         images: Tensor | None,
     ) -> DainrState:
@@ -135,7 +153,7 @@ class DainrMethod:
         members = range(self.config.members)
         fields = nn.ModuleList(self._field(matrix, member, n_features) for member in members).to(device)
         average = WeightAverage(fields.parameters(), self.config.ema) if self.config.ema > 0 else None
-        return DainrState(0, n_frames, matrix, fields, self._optimiser(fields), average, grasp, features, images)
+        return DainrState(0, n_frames, matrix, fields, self._optimiser(fields), average, feature_fit, features, images)
 
     def _hash_spec(self, matrix: tuple[int, int], dims: int) -> HashGridSpec:
         config = self.config
@@ -201,12 +219,12 @@ class DainrMethod:
         return int(torch.randperm(n_frames, generator=generator)[step % n_frames])
 
     def step(self, problem: Problem, state: DainrState) -> Mapping[str, Tensor | float]:
-        if state.grasp is not None:
-            losses = self._grasp.step(problem, state.grasp)
+        if state.feature_fit is not None:
+            losses = self._method_of_feature.step(problem, state.feature_fit)
             state.step += 1
-            if self._grasp.done(state.grasp):
-                state.features, state.grasp = state.grasp.x, None
-                state.step = self._grasp_steps
+            if self._method_of_feature.done(state.feature_fit):
+                state.features, state.feature_fit = state.feature_fit.x, None
+                state.step = self._image_steps
                 if self._extraction.wanted:
                     state.images, state.features = state.features, self._extraction.begin(state.features)
             return losses
@@ -268,8 +286,8 @@ class DainrMethod:
         return drawn
 
     def image(self, state: DainrState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        if state.grasp is not None:
-            return self._grasp.image(state.grasp, frames, scale)
+        if state.feature_fit is not None:
+            return self._method_of_feature.image(state.feature_fit, frames, scale)
         if state.images is not None:
             return fourier_resize(at_frames(state.images, frames), scaled_matrix(state.matrix, scale))
         if frames is None:
@@ -278,8 +296,8 @@ class DainrMethod:
 
     def preview(self, state: DainrState) -> Tensor:
         """The measured frames by the first member alone: drawing all of them takes time from the fit."""
-        if state.grasp is not None:
-            return self._grasp.preview(state.grasp)
+        if state.feature_fit is not None:
+            return self._method_of_feature.preview(state.feature_fit)
         if state.images is not None:
             return state.images
         return self._drawn(state, torch.arange(state.n_frames, dtype=torch.float32), state.matrix, 1)
@@ -328,9 +346,9 @@ class DainrMethod:
             tensors["average.count"] = torch.tensor(state.average.count)
             for index, value in enumerate(state.average.sums):
                 tensors[f"average.{index}"] = value
-        if state.grasp is not None:
-            for name, value in self._grasp.pack(state.grasp).items():
-                tensors[f"grasp.{name}"] = value
+        if state.feature_fit is not None:
+            for name, value in self._method_of_feature.pack(state.feature_fit).items():
+                tensors[f"feature_fit.{name}"] = value
         if state.features is not None:
             tensors["features"] = state.features
         if state.images is not None:
@@ -339,11 +357,11 @@ class DainrMethod:
         return tensors
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> DainrState:
-        part = _under(tensors, "grasp.")
-        grasp = self._grasp.unpack(part, device) if part else None
+        part = _under(tensors, "feature_fit.")
+        fit = self._method_of_feature.unpack(part, device) if part else None
         features, images = (tensors[name].to(device) if name in tensors else None for name in ("features", "images"))
         height, width = (int(n) for n in tensors["matrix"])
-        state = self._fresh(int(tensors["n_frames"]), (height, width), device, grasp, features, images)
+        state = self._fresh(int(tensors["n_frames"]), (height, width), device, fit, features, images)
         state.step = int(tensors["step"])
         state.n_extracted = int(tensors.get("n_extracted", torch.tensor(0)))
         state.fields.load_state_dict(_under(tensors, "fields."))

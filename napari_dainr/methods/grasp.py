@@ -27,10 +27,10 @@ from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import GraspConfig
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import draw_series
-from napari_dainr.ops.spatial import spatial_gradient, spatial_gradient_adjoint
+from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
 from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
 
-__all__ = ["GraspMethod", "GraspState", "auto_lambda", "noise_level"]
+__all__ = ["GraspMethod", "GraspState", "auto_lambda", "noise_level", "preconditioned_norm"]
 
 PRIMAL_STEP = 0.7
 """τ, the step of the images (whose 99.9th percentile is 1); found by measurement, see docs/explanation/methods.md."""
@@ -100,7 +100,7 @@ class GraspMethod:
             data_dual=torch.zeros_like(problem.kdata),
             tv_dual=torch.zeros_like(x[1:]),
             space_dual=x.new_zeros(2, *x.shape) if chosen * self.config.space_factor > 0 else None,
-            norm=_preconditioned_norm(problem, self.seed),
+            norm=preconditioned_norm(problem, self.seed),
             lam=chosen * self.config.lam_factor,
             change=float("inf"),
         )
@@ -134,9 +134,8 @@ class GraspMethod:
 
         if state.space_dual is not None:
             space_dual = state.space_dual + spatial_gradient(ahead) / (32 * tau)
-            bound = state.lam * self.config.space_factor
-            norm = torch.linalg.vector_norm(space_dual, dim=0).clamp_min(bound)
-            state.space_dual = torch.lerp(state.space_dual, space_dual * (bound / norm), RELAXATION)
+            space_dual = clip_gradient(space_dual, state.lam * self.config.space_factor)
+            state.space_dual = torch.lerp(state.space_dual, space_dual, RELAXATION)
 
         change = torch.linalg.vector_norm(x - state.x) / torch.linalg.vector_norm(x).clamp_min(1e-20)
         state.x = torch.lerp(state.x, x, RELAXATION)
@@ -178,7 +177,7 @@ class GraspMethod:
         )
 
 
-def _preconditioned_norm(problem: Problem, seed: int) -> float:
+def preconditioned_norm(problem: Problem, seed: int) -> float:
     """Largest eigenvalue of Aᴴ W A by power iteration, with a margin of 5 %."""
     generator = torch.Generator().manual_seed(seed)
     shape = (problem.n_frames, *problem.matrix)

@@ -6,9 +6,11 @@ into one block where the scope is global) and R_b the matrix (frame × pixel) of
     model "both"   min_x    ½ ‖A x − y‖²      + (λ_L / K) Σ_k Σ_{b ∈ B_k} ‖R_b x‖_* + λ_S ‖D x‖₁
     model "sum"    min_L,S  ½ ‖A (L+S) − y‖²  + (λ_L / K) Σ_k Σ_{b ∈ B_k} ‖R_b L‖_* + λ_S ‖D S‖₁ ,   x = L + S
 
-with (D x)_f = x_{f+1} − x_f. "Both" with global scope is k-t SLR (Lingala et al., IEEE TMI 30:1042, 2011) with its
-convex Schatten norm, p = 1, and the temporal part of its total variation; blocks are those of Trzasko and Manduca
-(ISMRM 2011, 4371); "sum" is L+S (Otazo, Candès, Sodickson, MRM 73:1125, 2015) with its temporal-difference sparsifier.
+with (D x)_f = x_{f+1} − x_f, and, where μ > 0, + μ ‖∇x‖₂,₁ on the sum of the parts: spatial total variation, which
+fills the corners of k-space that no spoke reaches. "Both" with global scope is k-t SLR (Lingala et al., IEEE TMI
+30:1042, 2011) with its convex Schatten norm, p = 1, and the temporal part of its total variation; blocks are those of
+Trzasko and Manduca (ISMRM 2011, 4371); "sum" is L+S (Otazo, Candès, Sodickson, MRM 73:1125, 2015) with its
+temporal-difference sparsifier.
 docs/explanation/rivals-regularised.md lists the differences.
 
 Solved by the primal-dual method of Chambolle and Pock (J. Math. Imaging Vis. 40:120, 2011), over-relaxed (Condat,
@@ -27,10 +29,11 @@ from torch import Tensor
 
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config.lowrank import LowrankConfig
-from napari_dainr.methods.grasp import _preconditioned_norm, noise_level
+from napari_dainr.methods.grasp import noise_level, preconditioned_norm
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.lowrank import CHUNK, Partition, clip_singular_values, in_chunks, singular_values
-from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
+from napari_dainr.ops.resample import draw_series
+from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
 from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
 
 __all__ = ["LowrankMethod", "LowrankState", "auto_lambdas"]
@@ -58,9 +61,11 @@ class LowrankState:
     data_dual: Tensor
     lowrank_dual: Tensor
     sparse_dual: Tensor
+    space_dual: Tensor | None
     norm: float
     lam_lowrank: float
     lam_sparse: float
+    lam_space: float
     change: float
 
     @property
@@ -121,16 +126,19 @@ class LowrankMethod:
         rows, columns = problem.matrix
         pixels = rows * columns if config.scope == "global" else min(config.block, rows) * min(config.block, columns)
         lam_lowrank, lam_sparse = auto_lambdas(problem, pixels)
+        lam_space = config.space_factor * noise_level(problem)
         return LowrankState(
             step=0,
             parts=parts,
             data_dual=torch.zeros_like(problem.kdata),
             lowrank_dual=still.new_zeros(len(self._partitions(problem.matrix)), *still.shape),
             sparse_dual=torch.zeros_like(still[1:]),
-            norm=_preconditioned_norm(problem, self.seed),
+            space_dual=still.new_zeros(2, *still.shape) if lam_space > 0 else None,
+            norm=preconditioned_norm(problem, self.seed),
             lam_lowrank=(config.lam_lowrank if config.lam_lowrank is not None else lam_lowrank)
             * config.lam_lowrank_factor,
             lam_sparse=(config.lam_sparse if config.lam_sparse is not None else lam_sparse) * config.lam_sparse_factor,
+            lam_space=lam_space,
             change=float("inf"),
         )
 
@@ -141,9 +149,13 @@ class LowrankMethod:
         # The data see the sum of the parts, whose squared norm is n_parts; ‖D‖² ≤ 4; a partition keeps the norm.
         sigma = problem.dcf[:, None] * DATA_SHARE / (tau * state.norm * n_parts)
         sigma_lowrank = LOWRANK_SHARE / (tau * n_partitions)
-        sigma_sparse = SPARSE_SHARE / (4 * tau)
+        # Where there is spatial variation too, ‖∇‖² ≤ 8, it takes half of the share of the temporal one.
+        sigma_sparse = SPARSE_SHARE / (4 * tau) if state.space_dual is None else SPARSE_SHARE / (8 * tau)
+        sigma_space = SPARSE_SHARE / (16 * tau * n_parts)
 
         pull = problem.adjoint(state.data_dual, frames)
+        if state.space_dual is not None:
+            pull = pull + spatial_gradient_adjoint(state.space_dual)
         of_lowrank = state.lowrank_dual.sum(dim=0)
         of_sparse = temporal_difference_adjoint(state.sparse_dual)
         if n_parts == 1:
@@ -152,7 +164,8 @@ class LowrankMethod:
             gradient = torch.stack([pull + of_lowrank, pull + of_sparse])
         parts = state.parts - tau * gradient
         ahead = 2 * parts - state.parts
-        residual = problem.forward(ahead[0] if n_parts == 1 else ahead.sum(dim=0), frames)
+        whole = ahead[0] if n_parts == 1 else ahead.sum(dim=0)
+        residual = problem.forward(whole, frames)
 
         def data_part(rows: slice) -> Tensor:
             # prox of the conjugate of ½‖· − y‖², then over-relaxation; in place, as these are the largest arrays.
@@ -173,6 +186,10 @@ class LowrankMethod:
             sparse_dual = sparse_dual * (state.lam_sparse / sparse_dual.abs().clamp_min(state.lam_sparse))
         else:
             sparse_dual = torch.zeros_like(sparse_dual)
+
+        if state.space_dual is not None:
+            space_dual = clip_gradient(state.space_dual + sigma_space * spatial_gradient(whole), state.lam_space)
+            state.space_dual = torch.lerp(state.space_dual, space_dual, RELAXATION)
 
         change = torch.linalg.vector_norm(parts - state.parts) / torch.linalg.vector_norm(parts).clamp_min(1e-20)
         state.parts = torch.lerp(state.parts, parts, RELAXATION)
@@ -203,11 +220,13 @@ class LowrankMethod:
         nuclear = sum(float(singular_values(p.split(state.parts[0])).sum()) for p in partitions) / len(partitions)
         variation = float(temporal_difference(state.parts[-1]).abs().sum())
         data = 0.5 * float((residual.abs() ** 2).sum())
-        return data + state.lam_lowrank * nuclear + state.lam_sparse * variation
+        value = data + state.lam_lowrank * nuclear + state.lam_sparse * variation
+        if state.lam_space > 0:
+            value += state.lam_space * float(torch.linalg.vector_norm(spatial_gradient(state.x), dim=0).sum())
+        return value
 
     def image(self, state: LowrankState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        x = at_frames(state.x, frames)
-        return fourier_resize(x, scaled_matrix((x.shape[-2], x.shape[-1]), scale))
+        return draw_series(state.x, frames, scale)
 
     def preview(self, state: LowrankState) -> Tensor:
         return state.x
@@ -219,8 +238,10 @@ class LowrankMethod:
             "data_dual": state.data_dual,
             "lowrank_dual": state.lowrank_dual,
             "sparse_dual": state.sparse_dual,
+            **({} if state.space_dual is None else {"space_dual": state.space_dual}),
             "norm": torch.tensor(state.norm, dtype=torch.float64),
             "lam_lowrank": torch.tensor(state.lam_lowrank, dtype=torch.float64),
+            "lam_space": torch.tensor(state.lam_space, dtype=torch.float64),
             "lam_sparse": torch.tensor(state.lam_sparse, dtype=torch.float64),
             "change": torch.tensor(state.change, dtype=torch.float64),
         }
@@ -232,8 +253,10 @@ class LowrankMethod:
             data_dual=tensors["data_dual"].to(device),
             lowrank_dual=tensors["lowrank_dual"].to(device),
             sparse_dual=tensors["sparse_dual"].to(device),
+            space_dual=tensors["space_dual"].to(device) if "space_dual" in tensors else None,
             norm=float(tensors["norm"]),
             lam_lowrank=float(tensors["lam_lowrank"]),
             lam_sparse=float(tensors["lam_sparse"]),
+            lam_space=float(tensors["lam_space"]),
             change=float(tensors["change"]),
         )

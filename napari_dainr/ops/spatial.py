@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["spatial_gradient", "spatial_gradient_adjoint"]
+__all__ = ["clip_gradient", "spatial_gradient", "spatial_gradient_adjoint"]
 
 
 def spatial_gradient(image: Tensor) -> Tensor:
@@ -20,3 +20,8 @@ def spatial_gradient_adjoint(gradient: Tensor) -> Tensor:
     """(2, frame, y, x) → (frame, y, x)."""
     along_y, along_x = gradient
     return along_y.roll(1, 1) - along_y + along_x.roll(1, 2) - along_x
+
+
+def clip_gradient(gradient: Tensor, bound: float) -> Tensor:
+    """Each pixel's (∂y, ∂x) brought to a length of at most ``bound`` > 0: prox of the conjugate of bound · ‖∇x‖₂,₁."""
+    return gradient * (bound / torch.linalg.vector_norm(gradient, dim=0).clamp_min(bound))

@@ -308,7 +308,7 @@ def test_each_method_remembers_its_settings(dock: Any) -> None:
     section.method_form.fields["n_steps"].setText("12")
     section.method.setCurrentIndex(section.method.findData("grasp"))
     assert dock.model.form.settings == {}
-    assert set(section.method_form.fields) == {"lam", "lam_factor", "n_steps", "tolerance"}
+    assert set(section.method_form.fields) == {"lam", "lam_factor", "space_factor", "n_steps", "tolerance"}
     assert section.method_form.fields["n_steps"].text() == ""
     section.method.setCurrentIndex(section.method.findData("dainr"))
     assert section.method_form.fields["n_steps"].text() == "12"

@@ -10,7 +10,7 @@ from napari_dainr.methods.config.base import MethodConfig
 
 __all__ = ["WITH_WEIGHTS", "DainrConfig"]
 
-Feature = Literal["none", "nufft", "view-shared", "grasp"]
+Feature = Literal["none", "nufft", "view-shared", "grasp", "lowrank"]
 Extractor = Literal["none", "edsr", "mdsr", "rdn", "swinir"]
 WITH_WEIGHTS: frozenset[str] = frozenset()
 """Extractors whose weights come with the package: the keys of ``inr.extractors.BUNDLED``, said here without torch."""
@@ -43,15 +43,18 @@ class DainrConfig(MethodConfig):
     n_steps: int = Field(
         140, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
     )
-    feature: Feature = Field("grasp", description="Image features given to the canonical network, Sec. III-A3.")
+    feature: Feature = Field("lowrank", description="Image features given to the canonical network, Sec. III-A3.")
     feature_steps: int = Field(
-        120, ge=1, title="feature iterations", description="Iterations of GRASP where it is the feature."
+        100, ge=1, title="feature iterations", description="Most iterations of the reconstruction that is the feature."
+    )
+    feature_tolerance: float = Field(
+        1e-3, ge=0, title="feature tolerance", description="Its relative change per iteration that counts as converged."
     )
     feature_space_factor: float = Field(
-        0.03,
+        0.015,
         ge=0,
         title="feature spatial TV",
-        description="Weight of spatial total variation in the GRASP feature, as a multiple of its λ.",
+        description="Weight of spatial total variation in a GRASP or low-rank feature, as a multiple of the noise.",
     )
     feature_gain: float = Field(
         1.0, gt=0, title="feature gain", description="Factor on the features (image 99.9th percentile = 1)."

@@ -56,6 +56,12 @@ class LowrankConfig(MethodConfig):
     lam_sparse_factor: float = Field(
         1.0, ge=0, title="λ_S factor", description="Multiplies the λ_S that is chosen from the data."
     )
+    space_factor: float = Field(
+        0.0,
+        ge=0,
+        title="spatial TV",
+        description="Weight of spatial total variation, as a multiple of the measured noise; 0: none, as published.",
+    )
     n_steps: int = Field(
         150, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
     )
