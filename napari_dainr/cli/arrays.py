@@ -17,8 +17,6 @@ def load_npy(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except OSError as error:
-        raise InputError(
-            f"{path.name}: cannot be read ({reason_of(error)}); give a .npy file."
-        ) from None
+        raise InputError(f"{path.name}: cannot be read ({reason_of(error)}); give a .npy file.") from None
     except ValueError:
         raise InputError(f"{path.name}: is not a .npy array; save it with numpy.save.") from None

@@ -41,9 +41,9 @@ class DainrState:
     """All that changes during a fit.
 
     ``fields`` are the members, each a :class:`DynamicField`; their images are averaged. ``feature_fit`` is the state of
-    the reconstruction that makes the feature image, while it lasts; ``images`` (frame, y, x) is there while an extractor
-    looks at them, ``n_extracted`` of them so far. ``features`` is (frame, y, x) complex, (frame, y, x, f) extracted, or
-    None.
+    the reconstruction that makes the feature image, while it lasts; ``images`` (frame, y, x) is there while an
+    extractor looks at them, ``n_extracted`` of them so far. ``features`` is (frame, y, x) complex, (frame, y, x, f)
+    extracted, or None.
     """
 
     step: int

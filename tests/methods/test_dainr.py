@@ -30,7 +30,6 @@ def run(problem: Problem, steps: int, **changes: object) -> tuple[DainrMethod, D
 @pytest.mark.parametrize(
     ("feature", "steps", "margin"),
     [("none", 150, 2.0), ("grasp", 100, 5.0), ("lowrank", 100, 5.0), ("nufft", 100, 0.5)],
-,
 )
 def test_beats_nufft(
     tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], feature: str, steps: int, margin: float
