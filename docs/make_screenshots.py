@@ -2,45 +2,27 @@
 
     xvfb-run -a -s "-screen 0 1700x1100x24 +extension GLX" python docs/make_screenshots.py
 
-Takes about two minutes on two cores.
+Takes some minutes on two cores. The docks beside the reconstruction have a module each, ``screenshots_*.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import napari
+import screenshots_compare
+import screenshots_curves
+import screenshots_xt_cine
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
+from screenshots_waiting import has_ended, settle, wait_until
 
 from napari_dainr.gui._model import Phase, Source
-from napari_dainr.gui.widget import ReconstructionDock, open_dock
+from napari_dainr.gui.widget import open_dock
 
-LIMIT_S = 240
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Run the event loop until something is so."""
-    end = time.monotonic() + LIMIT_S
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("the program did not get there")
-        QApplication.processEvents()
-        time.sleep(0.01)
-
-
-def settle(seconds: float = 0.6) -> None:
-    """Let everything be drawn."""
-    end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > end)
-
-
-def has_ended(dock: ReconstructionDock) -> bool:
-    return dock.model.phase in (Phase.DONE, Phase.FAILED)
+LOOKS = (("dark", (1600, 1000), ""), ("light", (1280, 720), "-light-small"))
 
 
 def tour(folder: Path, theme: str, size: tuple[int, int], tag: str, source: Source) -> None:
@@ -97,9 +79,10 @@ def main() -> None:
     QApplication.instance() or QApplication([])
     before = get_settings().appearance.theme
     try:
-        tour(arguments.output, "dark", (1600, 1000), "", source)
-        if arguments.all:
-            tour(arguments.output, "light", (1280, 720), "-light-small", source)
+        for theme, size, tag in LOOKS if arguments.all else LOOKS[:1]:
+            tour(arguments.output, theme, size, tag, source)
+            for other in (screenshots_curves, screenshots_xt_cine, screenshots_compare):
+                other.tour(arguments.output, theme, size, tag)
     finally:
         get_settings().appearance.theme = before
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from make_screenshots import settle
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
+from screenshots_waiting import settle
 
 from napari_dainr.gui._model import Phase, Source
 from napari_dainr.gui.compare.widget import open_compare

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from make_screenshots import has_ended, settle, wait_until
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
+from screenshots_waiting import has_ended, settle, wait_until
 
 from napari_dainr.gui._dock import find_or_open
 from napari_dainr.gui._model import Phase, Source

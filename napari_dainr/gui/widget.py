@@ -23,7 +23,7 @@ __all__ = ["DOCK_NAME", "ReconstructionDock", "find_dock", "open_dock"]
 
 DOCK_NAME = "DA-INR reconstruction"
 FILE_FILTER = "ISMRMRD k-space (*.h5 *.hdf5 *.mrd);;All files (*)"
-EXPORT_FILTER = "GIF (*.gif);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy);;NumPy archive (*.npz)"
+EXPORT_FILTER = "GIF (*.gif);;MP4 (*.mp4);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy);;NumPy archive (*.npz)"
 
 
 class ReconstructionDock(QScrollArea):
