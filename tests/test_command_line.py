@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 import torch
 
 from napari_dainr.cli import main
+from napari_dainr.io.series import load_series
+from napari_dainr.recipe import Progress, load_recipe, run
 
 FEW = ["--set", "n_steps=6", "--set", "feature_steps=4", "--set", "width=8", "--set", "depth=2"]
 
@@ -53,7 +56,24 @@ def test_recon_metrics_and_rerun(data: Path, tmp_path: Path, capsys: pytest.Capt
     assert str(data.parent) not in json.dumps(provenance)
     capsys.readouterr()
     assert main(["metrics", str(tmp_path / "a"), "--truth", str(data.parent / "truth.npy")]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"psnr", "ssim", "psnr_fit", "ssim_fit", "nrmse_fit"}
+    figures = json.loads(capsys.readouterr().out)
+    assert set(figures) == {"psnr", "ssim", "psnr_fit", "ssim_fit", "nrmse_fit"}
+    truth, image = np.load(data.parent / "truth.npy"), np.abs(np.load(tmp_path / "a" / "series.npy"))
+    error = (image * truth).sum() / (image * image).sum() * image - truth
+    assert figures["nrmse_fit"] == pytest.approx(float(np.linalg.norm(error) / np.linalg.norm(truth)), abs=2e-4)
+
+
+def test_an_interrupted_run_goes_on_with_resume(data: Path, tmp_path: Path) -> None:
+    command = ["recon", str(data), "--method", "dainr", "--spokes-per-frame", "5", "--quiet", *FEW]
+    assert main([*command, "-o", str(tmp_path / "straight")]) == 0
+    stop = threading.Event()
+    for event in run(load_recipe(tmp_path / "straight" / "recipe.json"), tmp_path / "stopped", stop=stop):
+        if isinstance(event, Progress) and event.step == 6:
+            stop.set()
+    assert load_series(tmp_path / "stopped").info["step"] == 6
+    assert main(["recon", "-o", str(tmp_path / "stopped"), "--resume", "--quiet"]) == 0
+    one, other = ((tmp_path / run / "series.npy").read_bytes() for run in ("straight", "stopped"))
+    assert one == other
 
 
 def test_render_needs_no_data(data: Path, tmp_path: Path) -> None:

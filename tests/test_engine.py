@@ -14,6 +14,8 @@ import torch
 from napari_dainr import engine
 from napari_dainr.data import KSpace
 from napari_dainr.errors import DainrError, InputError, ResourceError
+from napari_dainr.methods.base import Problem
+from napari_dainr.methods.grasp import GraspMethod, GraspState
 from napari_dainr.recipe import Event, Finished, Preview, Progress, Recipe, run
 from napari_dainr.run_folder import RunFolder
 
@@ -123,16 +125,23 @@ def test_out_of_memory_is_one_sentence(tiny_kspace: KSpace, monkeypatch: pytest.
         finish(run(small_recipe(), kspace=tiny_kspace))
 
 
-def test_a_fit_that_diverges_says_so(tiny_kspace: KSpace) -> None:
-    settings = SMALL | {"feature": "none", "learning_rate": 1.0, "table_learning_rate": 1.0, "n_steps": 400}
-    try:
-        image = finish(run(small_recipe(settings=settings), kspace=tiny_kspace)).series.image
-    except DainrError as error:
-        message = str(error)
-    else:
-        assert np.isfinite(image).all()
-        return
-    assert "diverged" in message
+def test_a_fit_that_diverges_says_so_and_keeps_the_last_good_state(
+    tiny_kspace: KSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = GraspMethod.step
+
+    def step(self: GraspMethod, problem: Problem, state: GraspState) -> Any:
+        losses = whole(self, problem, state)
+        return losses if state.step < 7 else {**losses, "data": torch.tensor(float("nan"))}
+
+    recipe = small_recipe(method="grasp", settings={"n_steps": 20})
+    with monkeypatch.context() as patch:
+        patch.setattr(GraspMethod, "step", step)
+        patch.setattr(engine, "PROGRESS_HZ", 1e9)
+        with pytest.raises(DainrError, match=r"diverged at step 7 .*--resume"):
+            finish(run(recipe, tmp_path / "run", kspace=tiny_kspace, checkpoint_s=0.0))
+    again = finish(run(recipe, tmp_path / "run", kspace=tiny_kspace, resume=True))
+    assert np.array_equal(again.series.image, finish(run(recipe, kspace=tiny_kspace)).series.image)
 
 
 def test_upsampling_keeps_native_times(tiny_kspace: KSpace) -> None:
