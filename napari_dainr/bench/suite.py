@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_dainr.errors import InputError
+from napari_dainr.errors import InputError, reason_of
 
 __all__ = [
     "STUDIES",
@@ -202,9 +202,7 @@ def load_suite(path: Path) -> Suite:
     try:
         found = SuiteFile.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            f"{path.name}: cannot be read ({(error.strerror or 'error').lower()}); give a suite file."
-        ) from None
+        raise InputError(f"{path.name}: cannot be read ({reason_of(error)}); give a suite file.") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -273,9 +271,7 @@ def _array(base: Path, given: str, name: str) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except OSError as error:
-        raise InputError(
-            f"{path.name}: {name}: cannot be read ({(error.strerror or 'error').lower()}); give a .npy file."
-        ) from None
+        raise InputError(f"{path.name}: {name}: cannot be read ({reason_of(error)}); give a .npy file.") from None
     except ValueError:
         raise InputError(f"{path.name}: {name}: is not a .npy array; save it with numpy.save.") from None
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from napari_dainr.cli.commands import Commands
-from napari_dainr.errors import InputError
+from napari_dainr.errors import InputError, reason_of
 from napari_dainr.methods import METHOD_NAMES
 
 __all__ = ["add"]
@@ -73,8 +73,9 @@ def _bench(args: argparse.Namespace) -> int:
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or "error").lower()
-        raise InputError(f"{args.output.name}: the folder cannot be made ({reason}); choose another.") from None
+        raise InputError(
+            f"{args.output.name}: the folder cannot be made ({reason_of(error)}); choose another."
+        ) from None
     bench = Bench(
         items=make_items(suite, args.output / "data"),
         methods=methods,

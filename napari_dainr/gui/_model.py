@@ -367,7 +367,7 @@ class Model:
                 "Save run…", self.has_result and at_rest, "Keep the run folder: recipe, series, fitted state, log."
             ),
             "export": Button(
-                "Export series…", self.has_result and at_rest, "Write the series as .gif, .mp4, .tif, .nii.gz, .npy or .npz."
+                "Export series…", self.has_result and at_rest, "Write the series to a file; the suffix says which kind."
             ),
         }
 

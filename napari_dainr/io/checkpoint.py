@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_dainr.errors import InputError
+from napari_dainr.errors import InputError, reason_of
 from napari_dainr.io.child import plain_file, read_in_child
 
 __all__ = ["check_sha256", "file_sha256", "read_checkpoint"]
@@ -31,8 +31,7 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise InputError(f"{path.name}: cannot be read ({reason}); copy the file again.") from None
+        raise InputError(f"{path.name}: cannot be read ({reason_of(error)}); copy the file again.") from None
 
 
 def check_sha256(path: Path, expected: str = "") -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr.errors import InputError, ResourceError
+from napari_dainr.errors import InputError, ResourceError, reason_of
 
 __all__ = ["Extracted", "main", "memory_cap", "plain_file", "read_in_child"]
 
@@ -51,8 +51,7 @@ def plain_file(path: Path, wanted: str = "a k-space file") -> int:
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "bad name").lower()
-        raise InputError(f"{path.name!r}: cannot be read ({reason}); check the file.") from None
+        raise InputError(f"{path.name!r}: cannot be read ({reason_of(error)}); check the file.") from None
     if size == 0:
         raise InputError(f"{path.name}: is empty; copy the file again.")
     return size
@@ -108,9 +107,8 @@ def read_in_child(reader: str, path: Path, timeout_s: float | None = None) -> Ex
                 f"{path.name}: reading it took longer than {limit:.0f} s and was ended; the file is likely damaged."
             ) from None
         except OSError as error:
-            reason = (error.strerror or "").lower()
             raise ResourceError(
-                f"{path.name}: no process can be started to read it ({reason}); free some memory."
+                f"{path.name}: no process can be started to read it ({reason_of(error)}); free some memory."
             ) from None
         return _collect(Path(folder), path.name, done.returncode)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
-from napari_dainr.errors import ExportError, InputError
+from napari_dainr.errors import ExportError, InputError, reason_of
 from napari_dainr.io.atomic import atomic_write, write_text
 
 __all__ = ["load_series", "save_series"]
@@ -37,8 +37,7 @@ def save_series(series: ImageSeries, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise ExportError(f"{folder.name}: the folder cannot be made ({reason}); choose another.") from None
+        raise ExportError(f"{folder.name}: the folder cannot be made ({reason_of(error)}); choose another.") from None
     image = np.ascontiguousarray(series.image, dtype=np.complex64)
     facts = {
         "schema_version": SCHEMA,
@@ -105,7 +104,7 @@ def load_series(folder: Path) -> ImageSeries:
         missing = Path(error.filename or _FACTS).name
         raise InputError(f"{folder.name}: holds no {missing}; give the folder of a finished or stopped run.") from None
     except OSError as error:
-        raise InputError(f"{folder.name}: cannot be read ({(error.strerror or str(error)).lower()}).") from None
+        raise InputError(f"{folder.name}: cannot be read ({reason_of(error)}).") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{where}: is not a series of this program ({reason}); repeat the run.") from None

@@ -61,7 +61,10 @@ def noise_level(problem: Problem) -> float:
     """
     radius = torch.from_numpy(np.abs(problem.nufft.ktraj / np.asarray(problem.matrix)).max(axis=-1))
     rim = (radius >= 0.9 * radius.clamp(max=0.5).max()) & (radius <= 0.5)
-    magnitude = problem.kdata.abs().permute(0, 2, 1)[rim.to(problem.device)]
+    rim = rim.to(problem.device)
+    if problem.inside is not None:  # what is no part of A is zero, not noise
+        rim = rim & (problem.inside > 0)
+    magnitude = problem.kdata.abs().permute(0, 2, 1)[rim]
     return float(magnitude.median()) / math.log(2) ** 0.5
 
 

@@ -10,6 +10,7 @@ import torch
 
 from napari_dainr.data import bin_spokes
 from napari_dainr.methods.base import Problem
+from napari_dainr.methods.grasp import noise_level
 from napari_dainr.methods.held_out import hold_out
 from napari_dainr.methods.problem import density_compensated, make_problem
 from napari_dainr.phantom import cine_phantom, simulate_kspace
@@ -48,6 +49,11 @@ def test_what_a_fit_sees_does_not_depend_on_held_out_spokes(problem: Problem) ->
     # The intensity of a frame stays, though it has a spoke less.
     ratio = density_compensated(kept).abs().mean(dim=(1, 2)) / image.abs().mean(dim=(1, 2))
     assert float((ratio - 1).abs().max()) < 0.1
+
+
+def test_the_measured_noise_does_not_count_what_is_held_out(problem: Problem) -> None:
+    few, _ = hold_out(problem, SPOKES, 0.14)
+    assert noise_level(few) == pytest.approx(noise_level(problem), rel=0.05)
 
 
 def test_the_error_is_that_of_the_full_transform_at_those_samples(problem: Problem) -> None:
