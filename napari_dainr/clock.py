@@ -26,7 +26,7 @@ class Clock:
         each = spent / max(step - self.step, 1)
         # A pause shows as one absurdly long step, which says nothing about speed; two in a row are no pause.
         if stage != self.stage or self.per_step is None:
-            self.per_step = each
+            self.per_step, self.odd = each, False
         elif each < 20 * self.per_step or self.odd:
             self.per_step = each if self.odd else 0.8 * self.per_step + 0.2 * each
             self.odd = False

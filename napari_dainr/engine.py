@@ -134,15 +134,21 @@ def _events(
 
     clock = Clock(state.step)
     last_preview = last_checkpoint = time.monotonic()
-    told_stage, next_stage = "", method.stage(state)
+    told_stage, next_stage, before = "", method.stage(state), state.step
     for losses in fit(method, problem, state):
         over = method.done(state) or stop.is_set()
+        # A method may skip steps, as where its feature converged early.
+        snapshot_due = out is not None and any(before < step <= state.step for step in keep_at) and not over
+        checkpoint_due = out is not None and time.monotonic() - last_checkpoint >= checkpoint_s
+        before = state.step
         stage, next_stage = next_stage, method.stage(state)
         unseen = {}
         if held_out is not None and (over or state.step % look == 0):
             with torch.no_grad():
                 unseen["held-out"] = held_out.error(method.image(state, held_out.frames.to(torch.float32)))
-        if over or unseen or stage != told_stage or time.monotonic() - clock.told >= 1 / PROGRESS_HZ:
+        # What is going to be saved is looked at first, so that no state that is not a number lies in a checkpoint.
+        due = over or unseen or snapshot_due or checkpoint_due or stage != told_stage
+        if due or time.monotonic() - clock.told >= 1 / PROGRESS_HZ:
             told_stage = stage
             values = {name: float(value) for name, value in losses.items()} | unseen
             if not all(math.isfinite(value) for value in values.values()):
@@ -158,11 +164,11 @@ def _events(
         if preview_hz > 0 and now - last_preview >= 1 / preview_hz:
             yield Preview(state.step, frame.preview(method, state, recipe))
             last_preview = time.monotonic()
-        if out is not None and state.step in keep_at and not method.done(state):
+        if out is not None and snapshot_due:
             folder = out.snapshot_path(state.step)
             save_series(frame.series(method, state, recipe), folder)
             yield Saved(folder, state.step)
-        if out is not None and now - last_checkpoint >= checkpoint_s:
+        if out is not None and checkpoint_due:
             yield _save(out, method, state, frame, recipe)
             last_checkpoint = time.monotonic()
 

@@ -4,7 +4,7 @@ Objective, Eq. 9, over the weights θ of the deformation and the canonical netwo
 
     min_θ  Σ_c ‖F_u S_c d_θ(t) − m_c(t)‖₁ ,   one frame t per step
 
-Where GRASP is the image feature, the first steps of the fit are GRASP iterations; where a pretrained extractor looks at
+Where a reconstruction (low-rank, GRASP) is the feature, the first steps of the fit are its iterations; where a pretrained extractor looks at
 the feature image, the next ones extract; then the networks are trained.
 What differs from the paper is listed in docs/explanation/methods.md; most of it is a setting (see preset ``paper``).
 """
@@ -159,7 +159,8 @@ class DainrMethod:
         config = self.config
         levels, growth = config.levels, config.growth
         if levels is None:
-            # As many levels as bring N_max to the matrix size exactly, Eq. 8: finer cells would hold single pixels.
+            # N_max is the matrix size, Eq. 8: finer cells would hold single pixels. As many levels as a growth of at
+            # least b allows, which is then raised so that the last one meets N_max.
             ratio = max(matrix) / config.n_min
             levels, growth = 1, config.growth
             while config.growth**levels <= ratio * 1.001:
@@ -271,7 +272,12 @@ class DainrMethod:
             return [work(member) for member in range(n)]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(threads, "dainr-member")
-        return list(self._pool.map(work, range(n)))
+
+        def alone(member: int) -> Tensor:
+            torch.get_num_threads()  # a thread's own OpenMP count is set by its first call of this
+            return work(member)
+
+        return list(self._pool.map(alone, range(n)))
 
     def _base_rates(self, optimiser: torch.optim.Optimizer) -> list[float]:
         rates = [self.config.learning_rate, self.config.table_learning_rate]

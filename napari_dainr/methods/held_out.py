@@ -77,5 +77,5 @@ def hold_out(
     kdata = torch.gather(problem.kdata[rows], 2, index)
     weights = torch.gather(problem.dcf[rows], 1, at.to(problem.device)) * used.to(problem.device)
     ktraj = np.take_along_axis(problem.nufft.ktraj[frames], columns[..., None], axis=1)
-    nufft = make_nufft(ktraj, problem.matrix, problem.device, threads=threads)
+    nufft = make_nufft(ktraj, problem.matrix, problem.device, problem.nufft.name, threads)
     return kept, HeldOut(rows, kdata, weights[:, None], nufft, problem.csm)

@@ -19,7 +19,7 @@ class GraspConfig(MethodConfig):
     lam: float | None = Field(
         None, ge=0, title="λ", description="Weight of temporal total variation; empty: chosen from the data."
     )
-    lam_factor: float = Field(1.0, gt=0, title="λ factor", description="Multiplies the λ that is chosen from the data.")
+    lam_factor: float = Field(1.0, gt=0, title="λ factor", description="Multiplies λ, given or chosen.")
     space_factor: float = Field(
         0.0,
         ge=0,

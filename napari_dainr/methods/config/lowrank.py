@@ -44,18 +44,14 @@ class LowrankConfig(MethodConfig):
     lam_lowrank: float | None = Field(
         None, ge=0, title="λ_L", description="Weight of the nuclear norm; empty: chosen from the measured noise."
     )
-    lam_lowrank_factor: float = Field(
-        1.0, ge=0, title="λ_L factor", description="Multiplies the λ_L that is chosen from the data."
-    )
+    lam_lowrank_factor: float = Field(1.0, ge=0, title="λ_L factor", description="Multiplies λ_L, given or chosen.")
     lam_sparse: float | None = Field(
         None,
         ge=0,
         title="λ_S",
         description="Weight of temporal total variation; empty: chosen from the measured noise.",
     )
-    lam_sparse_factor: float = Field(
-        1.0, ge=0, title="λ_S factor", description="Multiplies the λ_S that is chosen from the data."
-    )
+    lam_sparse_factor: float = Field(1.0, ge=0, title="λ_S factor", description="Multiplies λ_S, given or chosen.")
     space_factor: float = Field(
         0.0,
         ge=0,
