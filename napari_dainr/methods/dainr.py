@@ -4,8 +4,8 @@ Objective, Eq. 9, over the weights θ of the deformation and the canonical netwo
 
     min_θ  Σ_c ‖F_u S_c d_θ(t) − m_c(t)‖₁ ,   one frame t per step
 
-Where a reconstruction (low-rank, GRASP) is the feature, the first steps of the fit are its iterations; where a pretrained extractor looks at
-the feature image, the next ones extract; then the networks are trained.
+Where a reconstruction (low-rank, GRASP) is the feature, the first steps of the fit are its iterations; where a
+pretrained extractor looks at the feature image, the next ones extract; then the networks are trained.
 What differs from the paper is listed in docs/explanation/methods.md; most of it is a setting (see preset ``paper``).
 """
 
