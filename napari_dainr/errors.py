@@ -33,5 +33,7 @@ def reason_of(error: BaseException) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed; torch, cuBLAS and cuFFT say so by plain RuntimeErrors of many wordings."""
     text = f"{type(error).__name__} {error}".lower()
-    signs = ("outofmemory", "out of memory", "alloc_failed", "allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(sign in text for sign in signs)
+    signs = ("outofmemory", "out of memory", "alloc_failed")
+    return (
+        isinstance(error, MemoryError) or any(sign in text for sign in signs) or ("alloc" in text and "memory" in text)
+    )

@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
     recon.add_argument("--device", help="auto (default), cpu, cuda or cuda:N")
     recon.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     recon.add_argument("--seed", type=int, help="seed of everything random (default 0)")
+    recon.add_argument("--held-out", type=float, metavar="F", help="fraction of spokes kept away from the fit (0.02)")
     recon.add_argument("--resume", action="store_true", help="go on with an interrupted or stopped run in RUN")
     recon.add_argument("--checkpoint", type=float, default=30.0, metavar="S", help="seconds between checkpoints (30)")
     recon.add_argument("--snapshots", type=int, default=0, metavar="N", help="series to keep along the fit (0)")
@@ -69,6 +70,7 @@ def _recipe_of(args: argparse.Namespace) -> Recipe:
         "device": args.device,
         "threads": args.threads,
         "seed": args.seed,
+        "held_out": args.held_out,
     }
     values |= {name: value for name, value in given.items() if value is not None}
     if args.settings:
