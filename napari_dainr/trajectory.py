@@ -16,7 +16,9 @@ from napari_dainr.errors import InputError
 
 __all__ = [
     "GOLDEN_ANGLE_DEG",
+    "UNITS",
     "Geometry",
+    "angle_step",
     "fibonacci_numbers",
     "is_radial",
     "radial_ktraj",
@@ -37,13 +39,14 @@ def radial_ktraj(
     angle_deg: float = GOLDEN_ANGLE_DEG,
     first: float = 0.0,
     oversampling: float = 2.0,
+    centre: float | None = None,
 ) -> NDArray[np.float32]:
     """Spokes through the k-space centre at a constant angle step.
 
     Parameters
     ----------
     n_spokes, n_readout
-        Number of spokes, and of samples on each; the centre is sample ``n_readout // 2``.
+        Number of spokes, and of samples on each.
     matrix : (y, x)
         Pixels of the reconstruction. Pixels are square, so an oblong matrix has an oblong field of view, and the
         sample step counted in cycles per field of view is shorter along the short axis.
@@ -51,6 +54,8 @@ def radial_ktraj(
         Angle step and angle of the first spoke, degrees; spoke angle 0 points along +kx, 90° along +ky.
     oversampling
         Field of view of the readout over the (longer) field of view of the reconstruction.
+    centre
+        Sample at the k-space centre, from 0; ``n_readout // 2`` by default, and it may lie between two samples.
 
     Returns
     -------
@@ -58,10 +63,33 @@ def radial_ktraj(
         Last axis (ky, kx), cycles per field of view.
     """
     angle = np.deg2rad(first + np.arange(n_spokes, dtype=np.float64) * angle_deg)
-    radius = (np.arange(n_readout) - n_readout // 2) / oversampling
+    radius = (np.arange(n_readout) - (n_readout // 2 if centre is None else centre)) / oversampling
     shape = np.asarray(matrix, dtype=np.float64) / max(matrix)
     direction = np.stack([np.sin(angle), np.cos(angle)], axis=-1) * shape
     return (radius[None, :, None] * direction[:, None, :]).astype(np.float32)
+
+
+def angle_step(scheme: str, n_spokes: int, *, tiny_number: int = 7, full_circle: bool = False) -> float:
+    """Angle from one spoke to the next, degrees.
+
+    Parameters
+    ----------
+    scheme
+        "golden": 180°/τ (Winkelmann et al., IEEE TMI 26:68, 2007); "tiny-golden": 180°/(τ + N − 1) with
+        N = ``tiny_number`` (Wundrak et al., MRM 75:2372, 2016); "uniform": 180°/``n_spokes``. τ is the golden ratio.
+    full_circle
+        Steps through 360° in place of 180°: the golden angle is then 360°/τ.
+
+    Raises
+    ------
+    InputError
+        If the scheme is not known.
+    """
+    golden_ratio = (1.0 + sqrt(5.0)) / 2.0
+    parts = {"golden": golden_ratio, "tiny-golden": golden_ratio + tiny_number - 1, "uniform": float(n_spokes)}
+    if scheme not in parts:
+        raise InputError(f"{scheme!r} is no rule for spoke angles; the rules are: {', '.join(parts)}.")
+    return (360.0 if full_circle else 180.0) / parts[scheme]
 
 
 def _sample_metric(ktraj: NDArray[np.float64], matrix: tuple[int, int]) -> tuple[float, float]:
@@ -157,7 +185,38 @@ class Geometry:
     encoded_fov_mm: tuple[float, float]
 
 
-def to_cycles_per_fov(ktraj: NDArray[np.floating], geometry: Geometry) -> tuple[NDArray[np.float32], str, str | None]:
+UNITS = (
+    "cycles per field of view",
+    "cycles per encoded pixel",
+    "cycles per pixel",
+    "cycles per encoded field of view",
+    "radians per pixel",
+    "cycles per metre",
+    "cycles per millimetre",
+)
+"""Units in which files store trajectories."""
+
+
+def _unit_factors(geometry: Geometry) -> dict[str, float]:
+    """Unit name → cycles per field of view in one of it, along the longer field of view."""
+    # The longer field of view is the one that the readout was planned for.
+    axis = int(np.argmax(geometry.fov_mm))
+    n, fov = geometry.matrix[axis], geometry.fov_mm[axis]
+    factors = (
+        1.0,
+        float(geometry.encoded_matrix[axis]),
+        float(n),
+        fov / geometry.encoded_fov_mm[axis],
+        n / (2 * np.pi),
+        fov / 1000.0,
+        fov,
+    )
+    return dict(zip(UNITS, factors, strict=True))
+
+
+def to_cycles_per_fov(
+    ktraj: NDArray[np.floating], geometry: Geometry, unit: str | None = None
+) -> tuple[NDArray[np.float32], str, str | None]:
     """Find out the unit of a radial trajectory and convert it.
 
     Two facts pin the unit down. The sample step is one over the encoded field of view (the readout's own), and the
@@ -170,6 +229,8 @@ def to_cycles_per_fov(ktraj: NDArray[np.floating], geometry: Geometry) -> tuple[
         Last axis (ky, kx), unit unknown.
     geometry
         From the header of the same file.
+    unit
+        One of :data:`UNITS`, where it is known.
 
     Returns
     -------
@@ -186,26 +247,19 @@ def to_cycles_per_fov(ktraj: NDArray[np.floating], geometry: Geometry) -> tuple[
         If no known unit fits.
     """
     k = np.asarray(ktraj, dtype=np.float64)
+    if unit is not None:
+        if unit not in UNITS:
+            raise InputError(f"{unit!r} is no unit of a trajectory; the units are: {', '.join(UNITS)}.")
+        return _converted(k, geometry, unit), unit, None
     along = np.linalg.norm(k[:, -1] - k[:, 0], axis=-1)
     # Steps counted per oblong field of view are shorter along its short side; the longest is the one to judge by.
     step = float(along.max()) / (k.shape[1] - 1)
     edge = float(np.linalg.norm(k, axis=-1).max())
     if step == 0:
         raise InputError("the trajectory has no extent: first and last sample of a spoke are the same.")
-    # The longer field of view is the one that the readout was planned for.
     axis = int(np.argmax(geometry.fov_mm))
-    n, fov = geometry.matrix[axis], geometry.fov_mm[axis]
-    n_enc, fov_enc = geometry.encoded_matrix[axis], geometry.encoded_fov_mm[axis]
-    # unit name → cycles per field of view in one of it
-    units = {
-        "cycles per field of view": 1.0,
-        "cycles per encoded pixel": float(n_enc),
-        "cycles per pixel": float(n),
-        "cycles per encoded field of view": fov / fov_enc,
-        "radians per pixel": n / (2 * np.pi),
-        "cycles per metre": fov / 1000.0,
-        "cycles per millimetre": fov,
-    }
+    n, fov, fov_enc = geometry.matrix[axis], geometry.fov_mm[axis], geometry.encoded_fov_mm[axis]
+    units = _unit_factors(geometry)
     by_step = {u: abs(np.log(f * step * fov_enc / fov)) for u, f in units.items()}
     by_edge = {u: abs(np.log(f * edge / (n / 2))) for u, f in units.items()}
     fits_step = [u for u, miss in by_step.items() if miss < 0.01]
@@ -225,8 +279,12 @@ def to_cycles_per_fov(ktraj: NDArray[np.floating], geometry: Geometry) -> tuple[
             f"the trajectory reaches {edge:.4g} in steps of {step:.4g}, which fits no known unit for a matrix of "
             f"{n} and a field of view of {fov:g} mm; correct the header or the trajectory."
         )
-    factor = np.full(2, units[unit])
+    return _converted(k, geometry, unit), unit, doubt
+
+
+def _converted(k: NDArray[np.float64], geometry: Geometry, unit: str) -> NDArray[np.float32]:
+    factor = np.full(2, _unit_factors(geometry)[unit])
     if unit != "cycles per field of view":
         # One number per millimetre for both axes; an oblong field of view then counts fewer cycles on its short side.
-        factor *= np.asarray(geometry.fov_mm) / fov
-    return (k * factor).astype(np.float32), unit, doubt
+        factor *= np.asarray(geometry.fov_mm) / max(geometry.fov_mm)
+    return (k * factor).astype(np.float32)

@@ -11,6 +11,7 @@ from napari_dainr.errors import InputError
 
 if TYPE_CHECKING:
     from napari_dainr.data import ImageSeries, KSpace
+    from napari_dainr.importing import ImportOptions
 
 __all__ = ["EXPORTS", "KSPACE_SUFFIXES", "export_series", "read_kspace"]
 
@@ -42,13 +43,15 @@ _WRITERS = {
 _CINES = (".gif", ".mp4")
 
 
-def read_kspace(path: str | Path, *, timeout_s: float | None = None) -> KSpace:
+def read_kspace(path: str | Path, options: ImportOptions | None = None, *, timeout_s: float | None = None) -> KSpace:
     """Read radial k-space from a file.
 
     Parameters
     ----------
     path
-        An ISMRMRD file; the content decides, not the suffix.
+        A raw file; the content decides on the format, not the suffix.
+    options
+        What the user says about the file; everything else is found out or assumed, and said.
     timeout_s
         Wall time after which reading is given up; by default a minute, and longer for large files.
 
@@ -59,16 +62,15 @@ def read_kspace(path: str | Path, *, timeout_s: float | None = None) -> KSpace:
     ResourceError
         If it does not fit into memory.
     """
-    from napari_dainr.io.child import plain_file
-    from napari_dainr.io.ismrmrd import read_ismrmrd
+    from napari_dainr.importing import kspace_of
+    from napari_dainr.io.formats import read_acquired
 
     path = Path(path)
-    plain_file(path)
-    if path.suffix.lower() == ".dat":
-        raise InputError(
-            f"{path.name}: Siemens raw data is not read yet; convert it to ISMRMRD with siemens_to_ismrmrd."
-        )
-    return read_ismrmrd(path, timeout_s)
+    acquired = read_acquired(path, options, timeout_s=timeout_s)
+    try:
+        return kspace_of(acquired, options)
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from None
 
 
 def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError, ResourceError, reason_of
 
-__all__ = ["Extracted", "main", "memory_cap", "plain_file", "read_in_child"]
+__all__ = ["Extracted", "label", "main", "memory_cap", "plain_file", "read_in_child"]
 
 Extracted = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 """Arrays by name, and JSON-able facts."""
@@ -31,7 +31,7 @@ READERS = {
     "checkpoint": "napari_dainr.io.checkpoint_extract",
     "ismrmrd": "napari_dainr.io.ismrmrd_extract",
 }
-"""Format → module whose ``extract(path)`` returns :data:`Extracted` or raises InputError."""
+"""Format → module whose ``extract(path, **options)`` returns :data:`Extracted` or raises InputError."""
 
 _FACTS = "facts.json"
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from napari_dainr.io.child import main; main(sys.argv[1:])"
@@ -57,6 +57,11 @@ def plain_file(path: Path, wanted: str = "a k-space file") -> int:
     return size
 
 
+def label(path: Path) -> str:
+    """A name for titles and logs: the file's own, without folder and suffix, printable."""
+    return "".join(c if c.isprintable() else "?" for c in Path(path).stem)
+
+
 def memory_cap(file_bytes: int) -> int:
     """Bytes a reader may take: half of the memory up to 8 GiB, more for a file that needs it, never above 80 %."""
     try:
@@ -66,7 +71,7 @@ def memory_cap(file_bytes: int) -> int:
     return int(min(0.8 * total, max(min(0.5 * total, 8 << 30), 4 * file_bytes)))
 
 
-def read_in_child(reader: str, path: Path, timeout_s: float | None = None) -> Extracted:
+def read_in_child(reader: str, path: Path, timeout_s: float | None = None, **options: Any) -> Extracted:
     """Run a reader of :data:`READERS` on a file in a child process.
 
     Parameters
@@ -75,6 +80,8 @@ def read_in_child(reader: str, path: Path, timeout_s: float | None = None) -> Ex
         Format name and file.
     timeout_s
         Wall time after which the child is ended; by default a minute, and longer for large files.
+    options
+        Further arguments of the reader, JSON-able.
 
     Raises
     ------
@@ -89,7 +96,7 @@ def read_in_child(reader: str, path: Path, timeout_s: float | None = None) -> Ex
     root = str(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory(prefix="napari-dainr-") as folder:
         command = [sys.executable, "-P", "-c", _START, root, reader, os.path.abspath(path), folder]
-        command += [str(memory_cap(size)), str(int(limit) + 5)]
+        command += [str(memory_cap(size)), str(int(limit) + 5), json.dumps(options)]
         environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", HDF5_PLUGIN_PATH="::")
         try:
             done = subprocess.run(
@@ -139,13 +146,13 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """The child: ``reader path folder memory_bytes cpu_s``; leaves arrays and facts, or an error, in the folder."""
+    """The child: ``reader path folder memory_bytes cpu_s options``; leaves arrays and facts, or an error, there."""
     reader, path, folder = arguments[0], Path(arguments[1]), Path(arguments[2])
     _limit(int(arguments[3]), int(arguments[4]))
     facts: dict[str, Any]
     try:
-        extract: Callable[[Path], Extracted] = import_module(READERS[reader]).extract
-        arrays, facts = extract(path)
+        extract: Callable[..., Extracted] = import_module(READERS[reader]).extract
+        arrays, facts = extract(path, **json.loads(arguments[5]))
         for key, array in arrays.items():
             np.save(folder / f"{key}.npy", array, allow_pickle=False)
     except InputError as error:

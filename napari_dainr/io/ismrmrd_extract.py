@@ -76,7 +76,7 @@ def _open(path: Path) -> h5py.File:
         raise InputError("is truncated or damaged HDF5; copy the file again.") from None
 
 
-def _dataset_group(file: h5py.File) -> tuple[h5py.Group, int]:
+def _dataset_group(file: h5py.File, wanted: str | None) -> tuple[h5py.Group, int]:
     """The group that holds the raw data, and how many such groups there are."""
     found = []
     for name in sorted(file, key=lambda n: (n != "dataset", n))[:1000]:
@@ -86,7 +86,13 @@ def _dataset_group(file: h5py.File) -> tuple[h5py.Group, int]:
         if isinstance(item, h5py.Group) and "xml" in item and "data" in item:
             found.append(item)
     _require(bool(found), "is HDF5 but not ISMRMRD: it holds no dataset with 'xml' and 'data'; convert it to ISMRMRD.")
-    return found[0], len(found)
+    if wanted is None:
+        return found[0], len(found)
+    names = [group.name.strip("/") for group in found]
+    for number, (name, group) in enumerate(zip(names, found, strict=True)):
+        if wanted in (name, str(number)):
+            return group, len(found)
+    raise InputError(f"holds no data set of the name or number that was chosen; it holds {len(found)}, from 0.")
 
 
 def _facts_of_header(xml: Any) -> dict[str, Any]:
@@ -185,8 +191,13 @@ def _read_rows(
     return kdata, traj
 
 
-def extract(path: Path) -> Extracted:
+def extract(path: Path, dataset: str | None = None) -> Extracted:
     """Read the image acquisitions of an ISMRMRD file.
+
+    Parameters
+    ----------
+    dataset
+        Name or number of the data set; the first by default.
 
     Returns
     -------
@@ -202,10 +213,10 @@ def extract(path: Path) -> Extracted:
         One sentence, without the file's name.
     """
     with _open(path) as file:
-        group, n_datasets = _dataset_group(file)
+        group, n_datasets = _dataset_group(file, dataset)
         xml, data = _hard_linked(group, "xml"), _hard_linked(group, "data")
         facts = _facts_of_header(xml)
-        facts["datasets"] = n_datasets
+        facts["datasets"], facts["dataset_chosen"] = n_datasets, dataset is not None
         _require(
             isinstance(data, h5py.Dataset)
             and data.ndim == 1
