@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_dainr.analysis.curves import baseline_of, in_mode, mask_curve, suggest_baseline
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.masks import region_mask
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.quantities import curve_quantities
 from napari_dainr.analysis.regions import Region, box_corners, ellipse_corners
 from napari_dainr.analysis.sections import Section, path_points
@@ -69,7 +69,7 @@ def main() -> None:
     image = np.random.default_rng(0).random((args.frames, args.size, args.size), dtype=np.float32)
     times_s = 1.5 + 3.0 * np.arange(args.frames)
     image *= (1 + np.clip((times_s - 60) / 20, 0, 1)).astype(np.float32)[:, None, None]
-    geometry = Geometry((args.size, args.size), (1.0, 1.0))
+    geometry = PixelGrid((args.size, args.size), (1.0, 1.0))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}; "
           f"{args.frames} frames of {args.size}²\n")  # fmt: skip
     print(

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis import Geometry, Region, RegionSet
+from napari_dainr.analysis import PixelGrid, Region, RegionSet
 from napari_dainr.analysis.masks import region_mask
 from napari_dainr.analysis.regions import box_corners, ellipse_corners
 from napari_dainr.cli import main
@@ -46,7 +46,7 @@ def make_run(folder: Path, method: str, truth: np.ndarray, noise: float, upsampl
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``nufft`` (noisy) and ``dainr`` (finer in time) of one bolus that passes an ellipse, regions, and the truth."""
     folder = tmp_path_factory.mktemp("john_doe")
-    place = Geometry(SHAPE, PIXEL, (1.0, 0.0))
+    place = PixelGrid(SHAPE, PIXEL, (1.0, 0.0))
     vessel = Region(ellipse_corners((20, 12), (7, 6)), kind="ellipse", role="AO")
     inside = region_mask(vessel, place).full()
     truth = np.full((30, *SHAPE), 10.0)

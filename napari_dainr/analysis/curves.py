@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.masks import Mask, quiet_frames, region_mask, remark
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
@@ -170,7 +170,7 @@ def _statistics(image_magnitude: NDArray[np.floating], mask: Mask) -> NDArray[np
 def series_curve(
     series: ImageSeries,
     region: Region,
-    geometry: Geometry | None = None,
+    geometry: PixelGrid | None = None,
     image_magnitude: NDArray[np.floating] | None = None,
     baseline: slice | None = None,
 ) -> Curve:
@@ -181,7 +181,7 @@ def series_curve(
     series, region
         What to read, and where.
     geometry
-        Of the series; :meth:`Geometry.of` by default.
+        Of the series; :meth:`PixelGrid.of` by default.
     image_magnitude
         ``series.magnitude``, to spare computing it again.
     baseline
@@ -193,7 +193,7 @@ def series_curve(
         If the region lies outside the image or holds no pixel.
     """
     magnitude = series.magnitude if image_magnitude is None else image_magnitude
-    mask = region_mask(region, Geometry.of(series) if geometry is None else geometry, magnitude, baseline)
+    mask = region_mask(region, PixelGrid.of(series) if geometry is None else geometry, magnitude, baseline)
     return mask_curve(magnitude, mask, series.times_s, series.interpolated, series.frame_duration_s, name=region.name)
 
 

@@ -17,7 +17,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr.analysis.geometry import Geometry
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region
 from napari_dainr.errors import InputError
 
@@ -87,7 +87,7 @@ class Mask:
 
 def region_mask(
     region: Region,
-    geometry: Geometry,
+    geometry: PixelGrid,
     image_magnitude: NDArray[np.floating] | None = None,
     baseline: slice | None = None,
 ) -> Mask:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.masks import Mask, region_mask
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region
 
 __all__ = ["frozen", "joined", "mask_outline", "mask_rings", "region_outline"]
@@ -100,7 +100,7 @@ def mask_outline(mask: Mask) -> Points | None:
 
 
 def frozen(
-    region: Region, geometry: Geometry, image_magnitude: NDArray[np.floating], baseline: slice | None = None
+    region: Region, geometry: PixelGrid, image_magnitude: NDArray[np.floating], baseline: slice | None = None
 ) -> Region:
     """A threshold region as a polygon around the pixels that it chooses in one series; any other region unchanged.
 

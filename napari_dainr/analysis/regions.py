@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis.geometry import Geometry
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.errors import InputError
 
 __all__ = ["KINDS", "OUTLINES", "ROLES", "Region", "RegionSet", "Role", "box_corners", "ellipse_corners", "read_region"]
@@ -230,7 +230,7 @@ class RegionSet:
     """
 
     regions: tuple[Region, ...] = ()
-    geometry: Geometry | None = None
+    geometry: PixelGrid | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "regions", tuple(self.regions))
@@ -311,7 +311,7 @@ class RegionSet:
             found = facts.get("schema_version")
             raise InputError(f"{source}: schema_version is {found}, but {SCHEMA} is read; update the program.")
         try:
-            geometry = None if facts.get("geometry") is None else Geometry.from_facts(facts["geometry"])
+            geometry = None if facts.get("geometry") is None else PixelGrid.from_facts(facts["geometry"])
             return cls(tuple(read_region(entry) for entry in facts["regions"]), geometry)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_dainr.analysis.geometry import Geometry
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
 
@@ -138,7 +138,7 @@ class Section:
 def series_strip(
     series: ImageSeries,
     vertices_mm: ArrayLike,
-    geometry: Geometry | None = None,
+    geometry: PixelGrid | None = None,
     step_mm: float | None = None,
     image_magnitude: NDArray[np.floating] | None = None,
 ) -> Strip:
@@ -151,7 +151,7 @@ def series_strip(
     vertices_mm : (k, 2)
         World (y, x), millimetres.
     geometry
-        Of the series; :meth:`Geometry.of` by default.
+        Of the series; :meth:`PixelGrid.of` by default.
     step_mm
         Distance of points; the shorter side of a pixel by default.
     image_magnitude
@@ -162,7 +162,7 @@ def series_strip(
     InputError
         If the line has no length or lies wholly outside the image.
     """
-    place = Geometry.of(series) if geometry is None else geometry
+    place = PixelGrid.of(series) if geometry is None else geometry
     points, distance = path_points(vertices_mm, min(place.pixel_mm) if step_mm is None else step_mm)
     section = Section(place.to_pixels(points), place.shape)
     if not section.inside.any():

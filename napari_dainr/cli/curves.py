@@ -44,14 +44,14 @@ def add(commands: Commands) -> None:
 
 def _curves(args: argparse.Namespace) -> int:
     from napari_dainr.analysis.curves import baseline_of, suggest_baseline
-    from napari_dainr.analysis.geometry import Geometry
+    from napari_dainr.analysis.pixel_grid import PixelGrid
     from napari_dainr.analysis.quantities import Onset, curve_quantities
     from napari_dainr.io.curves import CurveEntry, QuantityEntry, write_curves, write_quantities
     from napari_dainr.io.regions import import_regions
 
     runs = load_runs(args.runs)
     first = runs[0][1]
-    regions, doubts = import_regions(args.rois, Geometry.of(first))
+    regions, doubts = import_regions(args.rois, PixelGrid.of(first))
     if not len(regions):
         raise InputError(f"{args.rois.name}: holds no regions; draw one.")
     given = None if args.baseline is None else (min(args.baseline), max(args.baseline))
@@ -106,14 +106,14 @@ def _read(
 ) -> list[tuple[str, Region, Curve]]:
     """(name of the run, region, curve), and more ``doubts``; a threshold chooses its pixels in the first run."""
     from napari_dainr.analysis.curves import baseline_frames, mask_curve
-    from napari_dainr.analysis.geometry import Geometry
     from napari_dainr.analysis.masks import region_mask, remark
     from napari_dainr.analysis.outlines import frozen
+    from napari_dainr.analysis.pixel_grid import PixelGrid
 
     read = []
     fixed = list(regions)
     for number, (name, series) in enumerate(runs):
-        geometry, magnitude = Geometry.of(series), series.magnitude
+        geometry, magnitude = PixelGrid.of(series), series.magnitude
         frames = None if window is None else baseline_frames(series.times_s, window)
         if number == 0:
             fixed = [frozen(region, geometry, magnitude, frames) for region in fixed]

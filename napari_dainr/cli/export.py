@@ -78,7 +78,7 @@ def _export(args: argparse.Namespace) -> int:
 def _write_cine(series: ImageSeries, path: Path, options: dict[str, Any], rois: Path | None) -> None:
     import numpy as np
 
-    from napari_dainr.analysis.geometry import Geometry
+    from napari_dainr.analysis.pixel_grid import PixelGrid
     from napari_dainr.errors import InputError
     from napari_dainr.io.cine import Cine, write_cine
     from napari_dainr.io.cine_options import cine_options
@@ -90,9 +90,9 @@ def _write_cine(series: ImageSeries, path: Path, options: dict[str, Any], rois: 
         raise InputError(f"{path.name}: the series holds NaN or Inf; reconstruct it again.")
     outlines = []
     if rois is not None:
-        regions, doubts = import_regions(rois, Geometry.of(series))
+        regions, doubts = import_regions(rois, PixelGrid.of(series))
         for doubt in doubts:
             print(f"napari-dainr: {doubt}", file=sys.stderr)
-        outlines = region_outlines(regions, Geometry.of(series))
+        outlines = region_outlines(regions, PixelGrid.of(series))
     cine = replace(Cine.of(series, outlines), method=TITLES.get(series.method, series.method))
     write_cine(cine, path, cine_options(path.name, **options))

@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
 def _xt(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from napari_dainr.analysis.geometry import Geometry
+    from napari_dainr.analysis.pixel_grid import PixelGrid
     from napari_dainr.analysis.sections import series_strip
     from napari_dainr.io.strips import write_strips
 
@@ -43,7 +43,7 @@ def _xt(args: argparse.Namespace) -> int:
     vertices = np.asarray(args.line, dtype=np.float64).reshape(-1, 2)
     runs = load_runs(args.runs)
     if args.unit == "px":
-        vertices = Geometry.of(runs[0][1]).to_mm(vertices)
+        vertices = PixelGrid.of(runs[0][1]).to_mm(vertices)
     strips = [(name, series_strip(series, vertices, step_mm=args.step)) for name, series in runs]
     write_strips(strips, args.output)
     for name, strip in strips:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.outlines import region_outline
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import ROLES, RegionSet
 from napari_dainr.io.cine_drawing import Outline
 
@@ -12,7 +12,7 @@ __all__ = ["region_outlines"]
 VOXEL = [(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)]
 
 
-def region_outlines(regions: RegionSet, geometry: Geometry) -> list[Outline]:
+def region_outlines(regions: RegionSet, geometry: PixelGrid) -> list[Outline]:
     """One outline per region, in pixels of the image that ``geometry`` describes.
 
     Colour and line style are those of the role; a voxel becomes the border of its pixel.

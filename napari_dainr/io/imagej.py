@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.outlines import joined, region_outline
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region, RegionSet, box_corners, read_region
 from napari_dainr.errors import InputError, reason_of
 from napari_dainr.io.atomic import atomic_write
@@ -35,7 +35,7 @@ _SQUARE = 1e-4
 """Pixels by which corners may miss a right angle or an upright side."""
 
 
-def write_imagej(regions: RegionSet, path: Path, geometry: Geometry) -> None:
+def write_imagej(regions: RegionSet, path: Path, geometry: PixelGrid) -> None:
     """Write regions for ImageJ.
 
     Parameters
@@ -92,7 +92,7 @@ def _entry_name(name: str, taken: dict[str, bytes]) -> str:
     return wanted
 
 
-def to_roi(region: Region, geometry: Geometry) -> ImagejRoi:
+def to_roi(region: Region, geometry: PixelGrid) -> ImagejRoi:
     """A region as an ImageJ ROI on an image of this geometry."""
     points = geometry.to_pixels(region.vertices)[:, ::-1] + _CORNER  # (x, y), from the corner of pixel (0, 0)
     roi = _drawn(region, geometry, points)
@@ -106,7 +106,7 @@ def to_roi(region: Region, geometry: Geometry) -> ImagejRoi:
     return roi
 
 
-def _drawn(region: Region, geometry: Geometry, points: NDArray[np.float64]) -> ImagejRoi:
+def _drawn(region: Region, geometry: PixelGrid, points: NDArray[np.float64]) -> ImagejRoi:
     if region.outline == "voxel":
         return _with_points(ROI_TYPE.POINT, points)
     if region.outline in ("rectangle", "ellipse"):
@@ -182,7 +182,7 @@ def _get_float(roi: ImagejRoi) -> float:
     return float(struct.unpack(">f", packed)[0])
 
 
-def load_imagej(path: Path, geometry: Geometry) -> tuple[RegionSet, list[str]]:
+def load_imagej(path: Path, geometry: PixelGrid) -> tuple[RegionSet, list[str]]:
     """Read a ``.roi`` or ``.zip`` file of ImageJ.
 
     Parameters
@@ -245,7 +245,7 @@ def _entries(path: Path) -> list[tuple[str, bytes]]:
         raise InputError(f"{path.name}: is not a zip of ImageJ ROIs, or is damaged; save it again.") from None
 
 
-def _regions_of(roi: ImagejRoi, entry: str, geometry: Geometry) -> list[Region]:
+def _regions_of(roi: ImagejRoi, entry: str, geometry: PixelGrid) -> list[Region]:
     """Usually one; one per point of a multi-point ROI; none for lines and text."""
     ours = _ours(roi)
     if ours is not None:
@@ -271,14 +271,14 @@ def _regions_of(roi: ImagejRoi, entry: str, geometry: Geometry) -> list[Region]:
     return found
 
 
-def _ours(roi: ImagejRoi) -> tuple[Region, Geometry] | None:
+def _ours(roi: ImagejRoi) -> tuple[Region, PixelGrid] | None:
     """The region as it was when this program wrote the file, and the geometry it was written for."""
     for line in roi.props.splitlines():
         key, _, value = line.partition(":")
         if key.strip() == _PROPERTY:
             try:
                 facts = json.loads(value)
-                return read_region(facts["region"]), Geometry.from_facts(facts["geometry"])
+                return read_region(facts["region"]), PixelGrid.from_facts(facts["geometry"])
             except (InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 return None  # somebody's text: the shape itself counts
     return None

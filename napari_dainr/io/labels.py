@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.masks import Mask, region_mask, remark
 from napari_dainr.analysis.outlines import mask_outline
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import ROLES, Region, RegionSet
 from napari_dainr.errors import ExportError, InputError
 from napari_dainr.io.atomic import atomic_write, write_text
@@ -29,7 +29,7 @@ _MOST_BYTES = 500_000_000
 def write_labels(
     regions: RegionSet,
     path: Path,
-    geometry: Geometry,
+    geometry: PixelGrid,
     image_magnitude: NDArray[np.floating] | None = None,
     baseline: slice | None = None,
 ) -> list[str]:
@@ -100,7 +100,7 @@ def write_labels(
 
 def _label_image(
     regions: RegionSet,
-    geometry: Geometry,
+    geometry: PixelGrid,
     image_magnitude: NDArray[np.floating] | None,
     baseline: slice | None,
 ) -> tuple[NDArray[np.uint16], list[int], list[str]]:
@@ -121,7 +121,7 @@ def _label_image(
     return labels, sizes, remarks
 
 
-def _facts(regions: RegionSet, geometry: Geometry, labels: NDArray[np.uint16], sizes: list[int]) -> dict[str, Any]:
+def _facts(regions: RegionSet, geometry: PixelGrid, labels: NDArray[np.uint16], sizes: list[int]) -> dict[str, Any]:
     return {
         "written_by": _MARK,
         "note": RESEARCH_USE,
@@ -142,7 +142,7 @@ def _facts(regions: RegionSet, geometry: Geometry, labels: NDArray[np.uint16], s
     }
 
 
-def load_labels(path: Path, geometry: Geometry) -> RegionSet:
+def load_labels(path: Path, geometry: PixelGrid) -> RegionSet:
     """Read a label mask: a polygon along the edges of its pixels for every label.
 
     Parameters

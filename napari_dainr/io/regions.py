@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr.analysis.geometry import Geometry
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import RegionSet
 from napari_dainr.errors import InputError, reason_of
 from napari_dainr.io.atomic import write_text
@@ -62,7 +62,7 @@ def _suffix(path: Path) -> str:
 def export_regions(
     regions: RegionSet,
     path: Path,
-    geometry: Geometry,
+    geometry: PixelGrid,
     image_magnitude: NDArray[np.floating] | None = None,
     baseline: slice | None = None,
 ) -> list[str]:
@@ -110,7 +110,7 @@ def export_regions(
     return write_labels(regions, path, geometry, image_magnitude, baseline)
 
 
-def import_regions(path: Path, geometry: Geometry) -> tuple[RegionSet, list[str]]:
+def import_regions(path: Path, geometry: PixelGrid) -> tuple[RegionSet, list[str]]:
     """Read regions from a file whose suffix says the format (:data:`REGION_FILES`).
 
     Parameters
@@ -144,7 +144,7 @@ def import_regions(path: Path, geometry: Geometry) -> tuple[RegionSet, list[str]
     return load_labels(path, geometry), []
 
 
-def other_field(regions: RegionSet, geometry: Geometry, source: str) -> str | None:
+def other_field(regions: RegionSet, geometry: PixelGrid, source: str) -> str | None:
     """One sentence if regions were drawn on another field of view than that of a series; None if not, or unknown."""
     if regions.geometry is None or regions.geometry.same_field(geometry):
         return None

@@ -18,8 +18,8 @@ from napari_dainr.analysis.curves import (
     series_curve,
     suggest_baseline,
 )
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.masks import Mask, region_mask
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region, box_corners, ellipse_corners
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
@@ -52,7 +52,7 @@ def test_statistics_are_those_of_the_pixels(n: int, dtype: type) -> None:
 
 def test_curve_reads_nothing_outside_the_region() -> None:
     region = Region(box_corners(3, 3, 9, 7.5), kind="rectangle")
-    mask = region_mask(region, Geometry.of(SERIES)).full()
+    mask = region_mask(region, PixelGrid.of(SERIES)).full()
     spoilt = np.where(mask, SERIES.magnitude, np.nan)
     curve, plain = series_curve(SERIES, region, image_magnitude=spoilt), series_curve(SERIES, region)
     np.testing.assert_array_equal(curve.mean, plain.mean)
@@ -76,7 +76,7 @@ def test_filled_boxes_are_read_as_any_other_mask(box: tuple[int, int, int, int])
 
 def test_views_and_transposed_arrays_are_read_as_they_are() -> None:
     magnitude = SERIES.magnitude
-    mask = region_mask(Region(ellipse_corners((9, 6), (5, 3)), kind="ellipse"), Geometry.of(SERIES))
+    mask = region_mask(Region(ellipse_corners((9, 6), (5, 3)), kind="ellipse"), PixelGrid.of(SERIES))
     wanted = mask_curve(magnitude, mask, TIMES)
     strange = np.asfortranarray(np.stack([magnitude] * 2, axis=-1))[..., 0]
     np.testing.assert_array_equal(mask_curve(strange, mask, TIMES).mean, wanted.mean)
@@ -95,7 +95,7 @@ def test_threshold_region_follows_its_series() -> None:
     image = np.ones((6, *SHAPE), np.complex64)
     image[3:, 4, 4] = 5
     series = ImageSeries(image, np.arange(6.0), (1.0, 1.0), 1.0, np.zeros(6, bool), "nufft")
-    place = Geometry.of(series)
+    place = PixelGrid.of(series)
     outline = place.to_mm(box_corners(1, 1, 9, 8))
     curve = series_curve(series, Region(outline, kind="threshold", outline="rectangle", fraction=0.01))
     assert curve.n == 1

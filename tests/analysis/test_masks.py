@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.masks import Mask, region_mask, remark
 from napari_dainr.analysis.outlines import frozen, mask_outline, mask_rings, region_outline
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region, box_corners, ellipse_corners
 from napari_dainr.errors import InputError
 
 SHAPE = (23, 18)
 PIXEL = (1.3, 0.7)
-PLACE = Geometry(SHAPE, PIXEL, (-4.1, 2.25))
-PLAIN = Geometry(SHAPE, (1.0, 1.0))
+PLACE = PixelGrid(SHAPE, PIXEL, (-4.1, 2.25))
+PLAIN = PixelGrid(SHAPE, (1.0, 1.0))
 Y, X = np.meshgrid(np.arange(SHAPE[0]), np.arange(SHAPE[1]), indexing="ij")
 CENTRES = np.stack([Y.ravel(), X.ravel()], axis=-1).astype(float)
 UNSURE = 1e-4
@@ -140,7 +140,7 @@ def test_rule_for_ties_in_words() -> None:
 @pytest.mark.parametrize(("radius", "lattice_points"), [(0, 1), (1, 5), (2, 13), (5, 81), (6, 113), (8, 197)])
 def test_circles_hold_as_many_pixels_as_gauss_counted(radius: int, lattice_points: int) -> None:
     circle = Region(ellipse_corners((20, 20), (radius, radius)) + 0.0, kind="ellipse")
-    place = Geometry((41, 41), (1.0, 1.0))
+    place = PixelGrid((41, 41), (1.0, 1.0))
     assert region_mask(circle, place).n == (lattice_points if radius else 0)  # no radius, no area, no pixel
 
 
@@ -158,7 +158,7 @@ def test_position_in_the_world_does_not_matter() -> None:
     corners = ellipse_corners((9.2, 7.1), (6.3, 4.4), 31)
     wanted = region_mask(Region(corners, kind="ellipse"), PLAIN).full()
     for pixel, origin in (((2.0, 0.5), (0, 0)), ((0.1, 0.3), (-70.3, 5.9))):
-        place = Geometry(SHAPE, pixel, origin)
+        place = PixelGrid(SHAPE, pixel, origin)
         np.testing.assert_array_equal(region_mask(Region(place.to_mm(corners), kind="ellipse"), place).full(), wanted)
 
 
@@ -255,7 +255,7 @@ def test_outline_of_a_mask_gives_the_mask_again(height: int, width: int, seed: i
     if outline is None:
         assert not pixels.any()
         return
-    place = Geometry((height, width), (1.7, 0.3), (2.2, -9.1))
+    place = PixelGrid((height, width), (1.7, 0.3), (2.2, -9.1))
     np.testing.assert_array_equal(region_mask(Region(place.to_mm(outline)), place).full(), pixels)
     lengths = sum(np.abs(np.diff(np.concatenate([r, r[:1]]), axis=0)).sum() for r in mask_rings(mask))
     edges = np.pad(pixels, 1).astype(int)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis import Geometry, Region, RegionSet
+from napari_dainr.analysis import PixelGrid, Region, RegionSet
 from napari_dainr.analysis.regions import OUTLINES, ROLES, box_corners, ellipse_corners
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
@@ -37,7 +37,7 @@ def regions(draw: st.DrawFn) -> Region:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(regions(), max_size=4), st.booleans())
 def test_text_gives_the_regions_again(some: list[Region], with_geometry: bool) -> None:
-    geometry = Geometry((12, 31), (1 / 3, 0.1), (-7.7, 1e-3)) if with_geometry else None
+    geometry = PixelGrid((12, 31), (1 / 3, 0.1), (-7.7, 1e-3)) if with_geometry else None
     one = RegionSet(tuple(some), geometry)
     text = one.to_json()
     again = RegionSet.from_json(text)
@@ -53,7 +53,7 @@ def test_text_says_version_axes_and_unit() -> None:
 
 
 def damaged(**changes: Any) -> str:
-    facts = json.loads(RegionSet((Region(TRIANGLE),), Geometry((4, 4), (1, 1))).to_json())
+    facts = json.loads(RegionSet((Region(TRIANGLE),), PixelGrid((4, 4), (1, 1))).to_json())
     region = facts["regions"][0]
     for key, value in changes.items():
         (facts if key in facts else region)[key] = value
@@ -149,9 +149,9 @@ def test_geometry_has_the_centre_pixel_in_the_middle_of_the_field(shape: tuple[i
     series = ImageSeries(
         np.zeros((n, *shape), np.complex64), np.arange(n, dtype=float), (2.0, 1.5), 1.0, np.zeros(n, bool), "nufft"
     )
-    place = Geometry.of(series)
+    place = PixelGrid.of(series)
     np.testing.assert_allclose(place.to_mm([size // 2 for size in shape]), np.array(place.fov_mm) / 2)
     np.testing.assert_allclose(place.to_pixels(place.to_mm([[1.5, 2.25]])), [[1.5, 2.25]])
-    assert place.same_field(Geometry((4, 4), (place.fov_mm[0] / 4, place.fov_mm[1] / 4)))
-    assert not place.same_field(Geometry(shape, (2.1, 1.5)))
-    assert Geometry.from_facts(place.to_facts()) == place
+    assert place.same_field(PixelGrid((4, 4), (place.fov_mm[0] / 4, place.fov_mm[1] / 4)))
+    assert not place.same_field(PixelGrid(shape, (2.1, 1.5)))
+    assert PixelGrid.from_facts(place.to_facts()) == place

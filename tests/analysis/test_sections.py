@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from napari_dainr.analysis import Geometry, roi_curve, xt_section
+from napari_dainr.analysis import PixelGrid, roi_curve, xt_section
 from napari_dainr.analysis.sections import Section, path_points, series_strip
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
@@ -103,7 +103,7 @@ ANYWHERE = st.tuples(st.floats(-4, 14), st.floats(-4, 11))
 @given(vertices=st.lists(ANYWHERE, min_size=2, max_size=5), step=st.floats(0.2, 3))
 def test_polylines_at_any_angle_equal_scipy(vertices: list[tuple[float, float]], step: float) -> None:
     """Also where they leave the image: NaN there, as scipy fills it."""
-    place = Geometry((11, 8), (1.7, 0.6), (3.0, -2.0))
+    place = PixelGrid((11, 8), (1.7, 0.6), (3.0, -2.0))
     corners = place.to_mm(vertices)
     if np.hypot(*np.diff(corners, axis=0).T).sum() < 1e-6:
         return

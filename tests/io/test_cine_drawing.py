@@ -12,7 +12,7 @@ from PIL import ImageDraw
 from scipy.ndimage import map_coordinates
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis.geometry import Geometry
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region, RegionSet, ellipse_corners
 from napari_dainr.io.cine_drawing import Outline, Painter, kernel, nice_length
 from napari_dainr.io.cine_options import CineOptions
@@ -165,7 +165,7 @@ def test_more_colours_than_a_palette_has() -> None:
 
 
 def test_regions_become_outlines() -> None:
-    geometry = Geometry((40, 33), (1.5, 2.0), (10.0, -4.0))
+    geometry = PixelGrid((40, 33), (1.5, 2.0), (10.0, -4.0))
     centre = geometry.to_mm((20.0, 12.0))
     regions = RegionSet(
         (

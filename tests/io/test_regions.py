@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.analysis import Geometry, Region, RegionSet
+from napari_dainr.analysis import PixelGrid, Region, RegionSet
 from napari_dainr.analysis.masks import region_mask
 from napari_dainr.analysis.regions import box_corners, ellipse_corners
 from napari_dainr.data import ImageSeries
@@ -25,8 +25,8 @@ from napari_dainr.io.imagej import load_imagej, to_roi, write_imagej
 from napari_dainr.io.labels import load_labels, write_labels
 from napari_dainr.io.regions import export_regions, import_regions, load_regions, other_field, save_regions
 
-PLACE = Geometry((37, 30), (1.5, 1.5), (0.75, 0.0))
-OBLONG = Geometry((37, 30), (1.5, 0.8), (0.75, 0.0))
+PLACE = PixelGrid((37, 30), (1.5, 1.5), (0.75, 0.0))
+OBLONG = PixelGrid((37, 30), (1.5, 0.8), (0.75, 0.0))
 IMAGE = np.random.default_rng(0).random((5, 37, 30), dtype=np.float32)
 
 
@@ -51,7 +51,7 @@ def every_kind() -> RegionSet:
 
 @pytest.mark.parametrize("suffix", [".json", ".zip"])
 @pytest.mark.parametrize("place", [PLACE, OBLONG], ids=["square pixels", "oblong pixels"])
-def test_regions_come_back_as_they_were(tmp_path: Path, suffix: str, place: Geometry) -> None:
+def test_regions_come_back_as_they_were(tmp_path: Path, suffix: str, place: PixelGrid) -> None:
     path = tmp_path / f"rois{suffix}"
     regions = RegionSet(every_kind().regions, place)
     said = export_regions(regions, path, place)
@@ -71,7 +71,7 @@ def test_one_region_as_roi(tmp_path: Path) -> None:
 
 
 def test_imagej_sees_shapes_half_a_pixel_on_and_names() -> None:
-    place = Geometry((20, 20), (2.0, 2.0))
+    place = PixelGrid((20, 20), (2.0, 2.0))
     oval = to_roi(Region(box_corners(4, 6, 12, 20), kind="ellipse", role="AO", name="one"), place)
     again = roifile.ImagejRoi.frombytes(oval.tobytes())
     assert again.roitype == roifile.ROI_TYPE.OVAL and again.name == "one"
@@ -134,7 +134,7 @@ def test_what_was_moved_in_imagej_has_its_new_place_and_its_old_role() -> None:
 
 def test_rois_of_imagej_itself(tmp_path: Path) -> None:
     """Whole-number shapes, several points, parts with holes; lines are left out with a sentence."""
-    place = Geometry((20, 20), (1.0, 1.0))
+    place = PixelGrid((20, 20), (1.0, 1.0))
     box = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.RECT, left=3, top=5, right=8, bottom=7, name="box")
     points = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.POINT, left=2, top=4, right=9, bottom=9, n_coordinates=2)
     points.integer_coordinates = np.array([[0, 0], [6, 4]], np.int32)
@@ -185,7 +185,7 @@ def test_label_mask_gives_the_pixels_again(tmp_path: Path, suffix: str) -> None:
 def test_label_mask_lies_over_the_exported_series(tmp_path: Path) -> None:
     series = ImageSeries(IMAGE.astype(np.complex64), np.arange(5.0), (1.5, 0.8), 1.0, np.zeros(5, bool), "nufft")
     export_series(series, tmp_path / "cine.nii.gz")
-    place = Geometry.of(series)
+    place = PixelGrid.of(series)
     write_labels(RegionSet((Region(place.to_mm([[4, 9]]), kind="voxel"),)), tmp_path / "mask.nii.gz", place)
     image, mask = nibabel.load(tmp_path / "cine.nii.gz"), nibabel.load(tmp_path / "mask.nii.gz")
     np.testing.assert_allclose(image.affine, mask.affine)
@@ -194,7 +194,7 @@ def test_label_mask_lies_over_the_exported_series(tmp_path: Path) -> None:
 
 
 def test_mask_that_another_tool_turned_round_is_turned_back(tmp_path: Path) -> None:
-    place = Geometry((7, 5), (1.0, 1.0))
+    place = PixelGrid((7, 5), (1.0, 1.0))
     pixels = np.zeros((7, 5), np.uint8)
     pixels[1, 0], pixels[5:, 2:4] = 1, 4
     flipped = np.ascontiguousarray(pixels.T[::-1, :, None])  # x the other way, and said so
@@ -318,6 +318,6 @@ def test_same_regions_same_bytes_without_a_date(tmp_path: Path) -> None:
 def test_another_field_of_view_is_said(tmp_path: Path) -> None:
     save_regions(every_kind(), tmp_path / "r.json")
     regions = load_regions(tmp_path / "r.json")
-    assert other_field(regions, Geometry((74, 60), (0.75, 0.75)), "r.json") is None
-    _, said = import_regions(tmp_path / "r.json", Geometry((37, 30), (2.0, 2.0)))
+    assert other_field(regions, PixelGrid((74, 60), (0.75, 0.75)), "r.json") is None
+    _, said = import_regions(tmp_path / "r.json", PixelGrid((37, 30), (2.0, 2.0)))
     assert len(said) == 1 and "56 × 45 mm" in said[0] and "74 × 60 mm" in said[0]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.analysis.curves import Curve, baseline_frames, mask_curve
-from napari_dainr.analysis.geometry import Geometry
 from napari_dainr.analysis.masks import Mask, region_mask, remark
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region
 from napari_dainr.errors import InputError
 from napari_dainr.gui._time_layers import frame_times, interpolated_frames, pixel_mm, title_of, to_pixels
@@ -58,7 +58,7 @@ class Look:
     title: str
     method: str
     image: NDArray[np.floating]
-    geometry: Geometry
+    geometry: PixelGrid
     times_s: NDArray[np.float64]
     interpolated: NDArray[np.bool_]
     frame_duration_s: float
@@ -71,13 +71,13 @@ class Look:
         """Whether this is the reconstruction that others are compared with: the NUFFT's, as in the paper."""
         return self.method == REFERENCE
 
-    def placed(self, region: Region) -> tuple[Region, Geometry]:
+    def placed(self, region: Region) -> tuple[Region, PixelGrid]:
         """The region and the geometry that say which pixels of this image it holds."""
         if self.corners is None:
             return region, self.geometry
         origin, down, right = self.corners
         pixels = origin + region.vertices @ np.stack([down - origin, right - origin])
-        return region.changed(vertices=pixels), Geometry(self.geometry.shape, (1.0, 1.0))
+        return region.changed(vertices=pixels), PixelGrid(self.geometry.shape, (1.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ def look_at(layer: Image) -> Look:
         title=title_of(layer),
         method=str(facts.get("method", "")),
         image=layer.data,
-        geometry=Geometry((ny, nx), (float(world[0]), float(world[1])), origin),
+        geometry=PixelGrid((ny, nx), (float(world[0]), float(world[1])), origin),
         times_s=np.asarray(seconds, np.float64),
         interpolated=interpolated_frames(layer),
         frame_duration_s=float(duration) if duration else step * per_unit,

@@ -7,7 +7,7 @@ from typing import Any
 
 from psygnal import Signal
 
-from napari_dainr.analysis.geometry import Geometry
+from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import ROLES, Region, RegionSet
 
 __all__ = ["NEXT_ROLE", "RegionState"]
@@ -174,7 +174,7 @@ class RegionState:
             for other in (self._copies.get(one.id) for one in self.regions)
         )
 
-    def on(self, geometry: Geometry) -> None:
+    def on(self, geometry: PixelGrid) -> None:
         """Remember the image that the first region is drawn on."""
         if self.regions.geometry is None:
             self.regions = replace(self.regions, geometry=geometry)

@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
 
-__all__ = ["Geometry"]
+__all__ = ["PixelGrid"]
 
 SAME_FOV = 0.005
 """Two fields of view are the same if no side differs by more than this fraction of it."""
 
 
 @dataclass(frozen=True)
-class Geometry:
+class PixelGrid:
     """Size and place of an image in the world, the millimetres that napari shows.
 
     Parameters
@@ -46,8 +46,8 @@ class Geometry:
             raise InputError(f"geometry: the origin {self.origin_mm} mm (y, x) must be finite; check the layer.")
 
     @classmethod
-    def of(cls, series: ImageSeries) -> Geometry:
-        """Geometry of a series, as the viewer's layers have it.
+    def of(cls, series: ImageSeries) -> PixelGrid:
+        """PixelGrid of a series, as the viewer's layers have it.
 
         The centre pixel ``n // 2`` lies in the middle of the field of view, so series drawn at different scale ratios
         lie on each other (``docs/explanation/conventions.md``); the centre of pixel 0 is then at 0 mm, and half a pixel
@@ -67,7 +67,7 @@ class Geometry:
         """Area of one pixel, square millimetres."""
         return self.pixel_mm[0] * self.pixel_mm[1]
 
-    def same_field(self, other: Geometry) -> bool:
+    def same_field(self, other: PixelGrid) -> bool:
         """Whether both images show the same field of view, whatever their numbers of pixels."""
         return all(abs(a - b) <= SAME_FOV * max(a, b) for a, b in zip(self.fov_mm, other.fov_mm, strict=True))
 
@@ -84,7 +84,7 @@ class Geometry:
         return {"shape": list(self.shape), "pixel_mm": list(self.pixel_mm), "origin_mm": list(self.origin_mm)}
 
     @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Geometry:
+    def from_facts(cls, facts: dict[str, Any]) -> PixelGrid:
         """What :meth:`to_facts` wrote; raises InputError, KeyError, TypeError or ValueError if it is not that."""
 
         def two(values: Sequence[Any]) -> tuple[float, float]:
