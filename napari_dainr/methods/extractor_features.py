@@ -7,6 +7,7 @@ part, imaginary part and magnitude), the maps are centred and scaled as images a
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,8 @@ class Extraction:
     def __init__(self, config: DainrConfig) -> None:
         self._config = config
         self._extractor: FeatureExtractor | None = None
-        self._unit_of: Tensor | None = None
+        self._unit: tuple[Tensor, float] | None = None
+        self._unit_of: weakref.ref[Tensor] | None = None
 
     @property
     def wanted(self) -> bool:
@@ -113,7 +115,7 @@ class Extraction:
         where a run was stopped.
         """
         extractor = self.extractor(images.device)
-        centre, size = self._unit(extractor, images)
+        centre, size = self._unit_for(extractor, images)
         bytes_per_frame = 4 * extractor.working_floats * images.shape[-2] * images.shape[-1]
         on_cpu = images.device.type == "cpu"
         at_once = max(1, min(get_threads(), _WORKING_BYTES // bytes_per_frame)) if on_cpu else 1
@@ -133,17 +135,18 @@ class Extraction:
         maps: Tensor = extractor(as_channels(image, extractor.n_channels, self._config.extractor_input))[0]
         return maps
 
-    def _unit(self, extractor: FeatureExtractor, images: Tensor) -> tuple[Tensor, float]:
+    def _unit_for(self, extractor: FeatureExtractor, images: Tensor) -> tuple[Tensor, float]:
         """Mean of every map, (f, 1, 1), and the one size of all maps, from the frame in the middle of the series.
 
-        The size is the 99.9th percentile, as for images; one for all, so that maps of little content stay small.
+        The size is the 99.9th percentile, as for images; one for all, so that maps of little content stay small. Kept
+        as long as the series is the same, which is not kept from being freed.
         """
-        if self._unit_of is not images:
+        if self._unit is None or self._unit_of is None or self._unit_of() is not images:
             maps = self._raw(extractor, images[len(images) // 2][None])
             centre = maps.mean(dim=(1, 2), keepdim=True)
             size = float(np.percentile((maps - centre).abs().cpu().numpy(), 99.9))
-            self._unit_kept, self._unit_of = (centre, max(size, 1e-30)), images
-        return self._unit_kept
+            self._unit, self._unit_of = (centre, max(size, 1e-30)), weakref.ref(images)
+        return self._unit
 
 
 def draw_extracted(features: Tensor, frame: Tensor, matrix: tuple[int, int], upsampling: str, gain: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -153,6 +154,15 @@ def test_more_threads_give_the_same_maps(tiny_problem: Problem, weights: Path) -
         assert state.features is not None
         found.append(state.features)
     assert torch.equal(found[0], found[1])
+
+
+def test_the_series_is_let_go_once_it_has_been_looked_at(tiny_problem: Problem, weights: Path) -> None:
+    method = method_for(weights)
+    state = method.start(tiny_problem)
+    assert state.images is not None
+    series = weakref.ref(state.images)
+    go(method, tiny_problem, state)
+    assert state.images is None and series() is None
 
 
 def test_a_fitted_run_is_drawn_without_the_weights(tiny_problem: Problem, weights: Path, tmp_path: Path) -> None:
