@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from napari_dainr.bench.job import CLOCK, RESULT, RUN, SNAPSHOTS, Job
+from napari_dainr.bench.job import CLOCK, JOB, RESULT, RUN, SNAPSHOTS, Job
 from napari_dainr.errors import DainrError
 from napari_dainr.io import read_kspace
 from napari_dainr.io.atomic import write_text
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
     """``FOLDER SNAPSHOT_SECONDS``: fit the job of a folder, going on from a checkpoint where there is one."""
     folder, interval = Path(arguments[0]), float(arguments[1])
     try:
-        _fit(Job.from_json((folder / "job.json").read_text(encoding="utf-8")), folder, interval)
+        _fit(Job.from_json((folder / JOB).read_text(encoding="utf-8")), folder, interval)
     except DainrError as error:
         _say({"error": str(error)})
         return 2
@@ -149,6 +149,8 @@ def _fit(job: Job, folder: Path, interval: float) -> None:
                 "snapshots": clock.snapshots,
             }
             write_text(folder / RESULT, json.dumps(facts, indent=1) + "\n")
+            # Nothing is left to be done with the paths; as in any run folder, recipe.json alone keeps them.
+            write_text(folder / JOB, job.as_json(paths=False))
         before = time.monotonic(), time.process_time()
 
 

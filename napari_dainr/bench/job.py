@@ -17,7 +17,7 @@ from napari_dainr.run_folder import RunFolder
 
 __all__ = ["Job", "Measured", "job_for"]
 
-CLOCK, RESULT, RUN, SNAPSHOTS = "clock.json", "result.json", "run", "snapshots"
+CLOCK, JOB, RESULT, RUN, SNAPSHOTS = "clock.json", "job.json", "result.json", "run", "snapshots"
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,13 @@ class Job:
         """Folder of this fit below ``runs``."""
         return runs / f"{self.name}-{self.key[:12]}"
 
-    def as_json(self) -> str:
-        """For the process that fits."""
+    def as_json(self, *, paths: bool) -> str:
+        """The job for the process that fits; without ``paths`` as results may carry it, files by name only."""
+        recipe = self.recipe.model_dump()
+        if not paths:
+            recipe = self.recipe.shareable() | {"data": Path(self.recipe.data).name}
         facts = {
-            "name": self.name, "recipe": self.recipe.model_dump(), "digest": self.digest, "crop": self.crop,
+            "name": self.name, "recipe": recipe, "digest": self.digest, "crop": self.crop,
             "keep_every": self.keep_every, "budget_s": self.budget_s,
         }  # fmt: skip
         return json.dumps(facts, indent=1) + "\n"

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from napari_dainr.bench.job import RUN, SNAPSHOTS, Job, Measured
+from napari_dainr.bench.job import JOB, RUN, SNAPSHOTS, Job, Measured
 from napari_dainr.errors import DainrError, ResourceError
 from napari_dainr.io.atomic import write_text
 from napari_dainr.io.state import state_exists
@@ -98,9 +98,9 @@ class Runner:
             # Interrupted before its first checkpoint, or failed: there is nothing to go on from.
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "job.json").exists():
+        if not (folder / JOB).exists():
             # One that is there gives the same fit, perhaps by another preset; its checkpoint goes with its own recipe.
-            write_text(folder / "job.json", job.as_json())
+            write_text(folder / JOB, job.as_json(paths=True))
         try:
             show(self._events(folder, self.snapshot_s if states else CHECKPOINT_S), f"{job.name} {label}", quiet)
         except DainrError as error:

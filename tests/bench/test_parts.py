@@ -14,6 +14,7 @@ from napari_dainr.bench.ablations import feature_choices
 from napari_dainr.bench.bench import Bench, Column, table_of, with_settings
 from napari_dainr.bench.child import FitClock
 from napari_dainr.bench.document import Block, Code, Heading, Picture, Table, Text, as_html, as_markdown
+from napari_dainr.bench.job import Job, job_for
 from napari_dainr.bench.runner import Runner
 from napari_dainr.bench.scoring import cached, roi_errors
 from napari_dainr.bench.suite import DataEntry, Suite, make_items, method_choice
@@ -131,6 +132,18 @@ def test_budgets_stand_before_each_other(tmp_path: Path) -> None:
     assert replace(bench, budget_s=9.0).job(limited, choice).budget_s == 7
     assert replace(bench, study_s=3.0).job(limited, choice).budget_s == 3
     assert replace(bench, study_s=3.0, forced_s=1.0).job(limited, choice).budget_s == 1
+
+
+def test_a_finished_job_names_files_without_their_folders(tmp_path: Path) -> None:
+    suite = load_suite_of(tmp_path)
+    (item,) = make_items(suite, tmp_path / "data")
+    settings = {"feature": "nufft", "extractor": "edsr", "extractor_weights": str(tmp_path / "anna" / "edsr.pt")}
+    job = job_for(item, with_settings(method_choice("dainr"), settings, "EDSR"))
+    whole, names = job.as_json(paths=True), job.as_json(paths=False)
+    assert Job.from_json(whole) == job
+    assert str(tmp_path) in whole and str(tmp_path) not in names and "anna" not in names
+    again = Job.from_json(names)
+    assert (again.recipe.data, again.recipe.settings["extractor_weights"]) == (item.path.name, "edsr.pt")
 
 
 def load_suite_of(folder: Path) -> Suite:

@@ -110,6 +110,14 @@ def test_report_holds_the_figures_of_the_runs(whole: Path) -> None:
     assert "$ napari-dainr bench --suite suite.json --threads 1 -o DIR" in report
 
 
+def test_no_folder_is_named_in_what_a_benchmark_leaves(whole: Path) -> None:
+    """A folder may name a person; recipe.json of a run folder alone keeps the paths, so that it can be run again."""
+    carriers = [
+        path for path in (whole / "out").rglob("*") if path.is_file() and str(whole).encode() in path.read_bytes()
+    ]
+    assert {path.name for path in carriers} == {"recipe.json"}
+
+
 def test_pictures_are_there_in_both_forms(whole: Path) -> None:
     report = (whole / "out" / "report.md").read_text(encoding="utf-8")
     page = (whole / "out" / "report.html").read_text(encoding="utf-8")
@@ -211,7 +219,7 @@ def test_interrupted_fit_goes_on_and_a_budget_ends_one(whole: Path) -> None:
     job = job_for(item, choice, threads=1)
     folder = job.folder(runner.runs)
     folder.mkdir(parents=True)
-    (folder / "job.json").write_text(job.as_json(), encoding="utf-8")
+    (folder / "job.json").write_text(job.as_json(paths=True), encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, "-m", "napari_dainr.bench.child", str(folder), "0.05"], stdout=subprocess.DEVNULL
     )
