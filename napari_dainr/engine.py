@@ -102,7 +102,7 @@ def _events(
     device = torch.device(recipe.device)
     yield Notice(f"device {recipe.device}, {recipe.threads} CPU threads, seed {recipe.seed}")
     if kspace is None:
-        kspace = read_kspace(Path(recipe.data))
+        kspace = read_kspace(Path(recipe.data), recipe.importing)
     for field, text in kspace.assumed.items():
         yield Notice(f"assumed {field}: {text}")
     binned = bin_spokes(kspace, recipe.spokes_per_frame, recipe.slice_index)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.errors import InputError, reason_of
+from napari_dainr.importing import ImportOptions
 from napari_dainr.methods.config import CONFIGS, MethodConfig, method_config
 
 __all__ = [
@@ -41,6 +42,9 @@ class Recipe(BaseModel):
 
     schema_version: Literal[1] = Field(1, description="Version of the recipe format.")
     data: str = Field(description="k-space file.")
+    importing: ImportOptions = Field(
+        default_factory=ImportOptions, title="import", description="What the user says about the file; see below."
+    )
     slice_index: int = Field(0, ge=0, title="slice", description="Slice to reconstruct, from 0.")
     spokes_per_frame: int = Field(ge=1, title="spokes per frame", description="Consecutive spokes that make one frame.")
     method: str = Field("dainr", description="Reconstruction method.")
@@ -67,7 +71,8 @@ class Recipe(BaseModel):
     def shareable(self) -> dict[str, Any]:
         """The recipe as results may carry it: without the data's path and other folders, which may name a person."""
         values = self.model_dump(exclude={"data"})
-        return {**values, "settings": CONFIGS[self.method].shareable(self.settings)}
+        settings = CONFIGS[self.method].shareable(self.settings)
+        return {**values, "settings": settings, "importing": self.importing.shareable()}
 
 
 def recipe_from(values: Mapping[str, Any], source: str = "recipe") -> Recipe:

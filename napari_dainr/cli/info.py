@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from napari_dainr.cli.commands import Commands
+from napari_dainr.cli.importing import add_import_flags, import_values
 
 __all__ = ["add"]
 
@@ -14,13 +15,15 @@ def add(commands: Commands) -> None:
     """The command and its flags."""
     info = commands.add_parser("info", help="say what a k-space file holds")
     info.add_argument("file", type=Path)
+    add_import_flags(info)
     info.set_defaults(command=_info)
 
 
 def _info(args: argparse.Namespace) -> int:
+    from napari_dainr.importing import options_from
     from napari_dainr.io import read_kspace
 
-    kspace = read_kspace(args.file)
+    kspace = read_kspace(args.file, options_from(import_values(args)))
     rows: list[tuple[str, str]] = [
         ("name", kspace.name),
         ("slices", str(kspace.n_slices)),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.cli.commands import Commands
+from napari_dainr.cli.importing import add_import_flags, import_values
 from napari_dainr.errors import InputError
 from napari_dainr.methods import METHOD_NAMES
 
@@ -46,6 +47,7 @@ def add(commands: Commands) -> None:
     recon.add_argument("--checkpoint", type=float, default=30.0, metavar="S", help="seconds between checkpoints (30)")
     recon.add_argument("--snapshots", type=int, default=0, metavar="N", help="series to keep along the fit (0)")
     recon.add_argument("--quiet", action="store_true", help="print errors only")
+    add_import_flags(recon)
     recon.set_defaults(command=_recon)
 
 
@@ -73,14 +75,18 @@ def _recipe_of(args: argparse.Namespace) -> Recipe:
         "held_out": args.held_out,
     }
     values |= {name: value for name, value in given.items() if value is not None}
+    told = import_values(args)
+    if told:
+        values["importing"] = dict(values.get("importing", {})) | told
     if args.settings:
         values["settings"] = values.get("settings", {}) | _parse_settings(args.settings)
     if "data" not in values:
         raise InputError("no k-space file is given; name one, or a recipe with --recipe.")
     if "spokes_per_frame" not in values:
+        from napari_dainr.importing import options_from
         from napari_dainr.io import read_kspace
 
-        hint = read_kspace(Path(values["data"])).spokes_per_frame_hint
+        hint = read_kspace(Path(values["data"]), options_from(values.get("importing", {}))).spokes_per_frame_hint
         if hint is None:
             raise InputError("the file does not say how many spokes make a frame; choose with --spokes-per-frame.")
         values["spokes_per_frame"] = hint

@@ -1,0 +1,70 @@
+"""The decisions, one after the other: what the readouts of a file mean."""
+
+from __future__ import annotations
+
+from napari_dainr.acquired import Acquired
+from napari_dainr.data import KSpace
+from napari_dainr.importing.angles import trajectory_of
+from napari_dainr.importing.options import ImportOptions
+from napari_dainr.importing.times import spoke_times
+from napari_dainr.trajectory import Geometry
+
+__all__ = ["kspace_of"]
+
+
+def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpace:
+    """Decide what the readouts mean.
+
+    Raises
+    ------
+    InputError
+        Without the file's name: if the data are not 2-D radial, or contradict what the user says.
+    """
+    options = options or ImportOptions()
+    detected = {"format": acquired.format, **acquired.detected}
+    assumed = dict(acquired.assumed)
+    kdata = acquired.kdata
+    geometry = _geometry(acquired, options, assumed)
+    ktraj = trajectory_of(acquired, options, geometry, detected, assumed)
+    times = spoke_times(acquired, options, detected, assumed)
+    if acquired.left_out:
+        parts = ", ".join(f"{count} {kind}" for kind, count in acquired.left_out.items())
+        detected["left out"] = f"{parts} acquisitions"
+    hint = acquired.spokes_per_frame
+    if hint:
+        detected["spokes per frame"] = f"{hint}, by the frame counter"
+    return KSpace(
+        kdata=kdata,
+        ktraj=ktraj,
+        spoke_times_s=times,
+        matrix=geometry.matrix,
+        fov_mm=geometry.fov_mm,
+        name=acquired.name,
+        detected=detected,
+        assumed=assumed,
+        spokes_per_frame_hint=hint,
+    )
+
+
+def _geometry(acquired: Acquired, options: ImportOptions, assumed: dict[str, str]) -> Geometry:
+    """Matrix and field of view of the reconstruction and of the readout."""
+    readout = acquired.kdata.shape[-1]
+    matrix, fov = options.matrix or acquired.matrix, options.fov_mm or acquired.fov_mm
+    if matrix is None:
+        pixels = round(readout / (options.oversampling or 2.0))
+        matrix = (pixels, pixels)
+        assumed["matrix"] = f"{pixels} × {pixels}: the readout is taken to be {readout / pixels:.3g}-fold oversampled"
+    if fov is None:
+        fov = (float(matrix[0]), float(matrix[1]))
+        assumed["field of view"] = "1 mm per pixel; the file does not say"
+    if options.oversampling is not None or acquired.encoded_fov_mm is None:
+        ratio = options.oversampling or readout / max(matrix)
+        encoded_fov = (fov[0] * ratio, fov[1] * ratio)
+    else:
+        encoded_fov = acquired.encoded_fov_mm
+    step = max(encoded_fov) / readout
+    encoded = acquired.encoded_matrix or (
+        max(2, round(encoded_fov[0] / step)),
+        max(2, round(encoded_fov[1] / step)),
+    )
+    return Geometry(matrix=matrix, fov_mm=fov, encoded_matrix=encoded, encoded_fov_mm=encoded_fov)

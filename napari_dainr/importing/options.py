@@ -1,0 +1,58 @@
+"""What a user can say about a raw file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_dainr.errors import InputError
+
+__all__ = ["ImportOptions", "options_from"]
+
+
+class ImportOptions(BaseModel):
+    """What the user says about a raw file; every field left empty is found out. Stored in the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str | None = Field(None, description="Name or number of the data set, where a file holds several.")
+    variables: dict[str, str] = Field(
+        default_factory=dict, description="Role → name of the variable, for files without a fixed layout."
+    )
+    matrix: tuple[int, int] | None = Field(None, title="matrix (y, x)", description="Pixels of the reconstruction.")
+    fov_mm: tuple[float, float] | None = Field(
+        None, title="field of view (y, x)", description="Of the reconstruction, millimetres."
+    )
+    tr_ms: float | None = Field(None, gt=0, title="TR", description="Time from one spoke to the next, milliseconds.")
+    oversampling: float | None = Field(
+        None, ge=1, le=8, description="Field of view of the readout over that of the reconstruction."
+    )
+    centre_sample: float | None = Field(
+        None, ge=0, title="centre sample", description="Sample of a spoke at the k-space centre, from 0; may be half."
+    )
+    trajectory_unit: str | None = Field(None, title="trajectory unit", description="Unit of the stored trajectory.")
+    angles: Literal["auto", "file", "golden", "tiny-golden", "uniform"] = Field(
+        "auto", description="Rule of the spoke angles; auto: the file's trajectory, else what fits the data best."
+    )
+    tiny_number: int = Field(7, ge=2, le=50, title="tiny golden N", description="N of the tiny golden angle.")
+    full_circle: bool | None = Field(
+        None, title="full circle", description="Angles step through 360° (the 2π variant) rather than through 180°."
+    )
+    first_angle_deg: float | None = Field(None, title="first angle", description="Angle of the first spoke, degrees.")
+    reversed: bool | None = Field(None, description="Spokes turn from +kx towards −ky.")
+
+    def shareable(self) -> dict[str, Any]:
+        """What results may carry: only what differs from the defaults, and no path or name that the user chose."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"dataset", "variables", "trajectory_file"})
+
+
+def options_from(values: Mapping[str, Any], source: str = "command line") -> ImportOptions:
+    """Checked options; raises InputError naming the field."""
+    try:
+        return ImportOptions.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else "import"
+        raise InputError(f"{source}: {key} is {first['input']!r}: {first['msg'].lower()}.") from None
