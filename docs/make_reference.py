@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from napari_dainr.cli import build_parser
+from napari_dainr.importing import ImportOptions
 from napari_dainr.methods.config import CONFIGS, PRESETS
 from napari_dainr.recipe import Recipe
 
@@ -83,6 +84,9 @@ def settings() -> str:
         "An unknown key is an error.\n",
         "## Recipe\n",
         table(Recipe, {}),
+        "## Import\n",
+        "The recipe's `importing`; on the command line each is a flag of `info` and `recon`.\n",
+        table(ImportOptions, {}),
     ]
     for name, model in CONFIGS.items():
         presets = {preset: values[name] for preset, values in PRESETS.items()}
