@@ -7,6 +7,17 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from napari_dainr.methods.config.base import MethodConfig
+from napari_dainr.methods.config.fields import (
+    Averaging,
+    CoarsestCells,
+    Depth,
+    FinalRate,
+    HashLevels,
+    LearningRate,
+    LevelFeatures,
+    Steps,
+    TableLog2,
+)
 
 __all__ = ["WITH_WEIGHTS", "DainrConfig"]
 
@@ -40,9 +51,7 @@ class DainrConfig(MethodConfig):
 
     files: ClassVar[frozenset[str]] = frozenset({"extractor_weights"})
 
-    n_steps: int = Field(
-        140, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
-    )
+    n_steps: Steps = Field(140, description="Steps of the fit; each step sees one frame.")
     feature: Feature = Field("lowrank", description="Image features given to the canonical network, Sec. III-A3.")
     feature_steps: int = Field(
         100, ge=1, title="feature iterations", description="Most iterations of the reconstruction that is the feature."
@@ -117,14 +126,10 @@ class DainrConfig(MethodConfig):
         description="The deformation is evaluated on every n-th pixel and interpolated.",
         json_schema_extra={"unit": "pixels"},
     )
-    levels: int | None = Field(
-        None, ge=1, le=32, title="L", description="Levels of the hash grid; empty: until N_max is the matrix size."
-    )
-    table_log2: int = Field(
-        19, ge=4, le=24, title="log2 T", description="Entries per level of the hash table, as a power of two."
-    )
-    level_features: int = Field(2, ge=1, le=8, title="F", description="Features per entry.")
-    n_min: int = Field(16, ge=2, title="N_min", description="Cells across the coarsest level.")
+    levels: HashLevels = None
+    table_log2: TableLog2 = 19
+    level_features: LevelFeatures = 2
+    n_min: CoarsestCells = 16
     growth: float = Field(2.0, gt=1, le=4, title="b", description="Growth from level to level, Eq. 8.")
     members: int = Field(
         2,
@@ -133,10 +138,8 @@ class DainrConfig(MethodConfig):
         description="Networks started from different weights and fitted side by side; their images are averaged.",
     )
     width: int = Field(64, ge=4, le=512, description="Neurons per hidden layer.")
-    depth: int = Field(5, ge=1, le=16, description="Hidden layers.")
-    learning_rate: float = Field(
-        2.5e-3, gt=0, le=1, title="learning rate", description="AdamW step size of the networks."
-    )
+    depth: Depth = 5
+    learning_rate: LearningRate = Field(2.5e-3, description="AdamW step size of the networks.")
     table_learning_rate: float = Field(
         5e-3, gt=0, le=1, title="table learning rate", description="AdamW step size of the hash table."
     )
@@ -144,20 +147,8 @@ class DainrConfig(MethodConfig):
         0.0, ge=0, title="table weight decay", description="AdamW weight decay of the hash table."
     )
     weight_decay: float = Field(1e-2, ge=0, title="weight decay", description="AdamW weight decay of the networks.")
-    decay_to: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        title="final rate",
-        description="The learning rate falls to this fraction over the last half (1: constant).",
-    )
-    ema: float = Field(
-        0.98,
-        ge=0,
-        lt=1,
-        title="averaging",
-        description="Exponential averaging of the weights, bias corrected (0: off).",
-    )
+    decay_to: FinalRate = 0.03
+    ema: Averaging = 0.98
 
     @field_validator("extractor")
     @classmethod

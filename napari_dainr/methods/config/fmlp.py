@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from napari_dainr.methods.config.base import MethodConfig
+from napari_dainr.methods.config.fields import Averaging, Depth, FinalRate, LearningRate, Steps, TimeSpread
 
 __all__ = ["FmlpConfig"]
 
@@ -29,9 +30,7 @@ class FmlpConfig(MethodConfig):
         "ema": 0.0,
     }
 
-    n_steps: int = Field(
-        2000, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees one frame."
-    )
+    n_steps: Steps = Field(2000, description="Steps of the fit; each step sees one frame.")
     loss: Literal["l1", "l2"] = Field("l1", description="Norm of the misfit in k-space; the paper of FMLP: l2.")
     space_features: int = Field(
         256,
@@ -53,28 +52,9 @@ class FmlpConfig(MethodConfig):
     time_features: int = Field(
         64, ge=2, le=8192, multiple_of=2, title="time features", description="Fourier features of the time."
     )
-    time_cycles: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        title="σ (time)",
-        description="Spread of the features' temporal frequencies: high follows fast changes, low averages over time.",
-        json_schema_extra={"unit": "cycles/series"},
-    )
+    time_cycles: TimeSpread = 1.0
     width: int = Field(64, ge=4, le=2048, description="Neurons per hidden layer.")
-    depth: int = Field(4, ge=1, le=16, description="Hidden layers.")
-    learning_rate: float = Field(3e-3, gt=0, le=1, title="learning rate", description="Adam step size.")
-    decay_to: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        title="final rate",
-        description="The learning rate falls to this fraction over the last half (1: constant).",
-    )
-    ema: float = Field(
-        0.98,
-        ge=0,
-        lt=1,
-        title="averaging",
-        description="Exponential averaging of the weights, bias corrected (0: off).",
-    )
+    depth: Depth = 4
+    learning_rate: LearningRate = 3e-3
+    decay_to: FinalRate = 0.03
+    ema: Averaging = 0.98

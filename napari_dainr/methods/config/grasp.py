@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from napari_dainr.methods.config.base import MethodConfig
+from napari_dainr.methods.config.fields import SolverSteps, SolverTolerance
 
 __all__ = ["GraspConfig"]
 
@@ -26,11 +27,5 @@ class GraspConfig(MethodConfig):
         title="spatial TV",
         description="Weight of spatial total variation, as a multiple of λ; 0 is GRASP as published.",
     )
-    n_steps: int = Field(
-        120, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
-    )
-    tolerance: float = Field(
-        1e-3,
-        ge=0,
-        description="Converged when one iteration changes the series by less than this fraction of its norm.",
-    )
+    n_steps: SolverSteps = 120
+    tolerance: SolverTolerance = 1e-3

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from napari_dainr.methods.config.base import MethodConfig
+from napari_dainr.methods.config.fields import (
+    Averaging,
+    CoarsestCells,
+    Depth,
+    FinalRate,
+    HashLevels,
+    HashLoss,
+    LearningRate,
+    LevelFeatures,
+    Steps,
+    TableLog2,
+)
 
 __all__ = ["HashinrConfig"]
 
@@ -33,11 +45,8 @@ class HashinrConfig(MethodConfig):
         "ema": 0.0,
     }
 
-    n_steps: int = Field(300, ge=1, le=1_000_000, title="steps", description="Steps of the fit.")
-    loss: Literal["l1", "l2", "relative"] = Field(
-        "l1",
-        description="Misfit in k-space: mean modulus, mean square, or square relative to the prediction (Fig. 3: R2).",
-    )
+    n_steps: Steps = 300
+    loss: HashLoss = "l1"
     epsilon: float = Field(
         0.1,
         gt=0,
@@ -54,35 +63,19 @@ class HashinrConfig(MethodConfig):
         title="time extent",
         description="Part of the hash grid that the frames span; empty: one cell of the finest level per frame.",
     )
-    levels: int | None = Field(
-        None, ge=1, le=32, title="L", description="Levels of the hash grid; empty: until N_max is the matrix size."
-    )
-    table_log2: int = Field(
-        19, ge=4, le=24, title="log2 T", description="Entries per level of the hash table, as a power of two."
-    )
-    level_features: int = Field(2, ge=1, le=8, title="F", description="Features per entry.")
-    n_min: int = Field(16, ge=2, title="N_min", description="Cells across the coarsest level.")
+    levels: HashLevels = None
+    table_log2: TableLog2 = 19
+    level_features: LevelFeatures = 2
+    n_min: CoarsestCells = 16
     growth: float = Field(
         2.0, ge=1.2, le=4, title="b", description="Growth from level to level, Eq. 8; at most this where L is empty."
     )
     width: int = Field(64, ge=4, le=512, description="Neurons per hidden layer.")
-    depth: int = Field(2, ge=1, le=16, description="Hidden layers.")
-    learning_rate: float = Field(5e-3, gt=0, le=1, title="learning rate", description="AdamW step size.")
+    depth: Depth = 2
+    learning_rate: LearningRate = Field(5e-3, description="AdamW step size.")
     weight_decay: float = Field(0.0, ge=0, title="weight decay", description="AdamW weight decay.")
-    decay_to: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        title="final rate",
-        description="The learning rate falls to this fraction over the last half (1: constant).",
-    )
-    ema: float = Field(
-        0.98,
-        ge=0,
-        lt=1,
-        title="averaging",
-        description="Exponential averaging of the weights, bias corrected (0: off).",
-    )
+    decay_to: FinalRate = 0.03
+    ema: Averaging = 0.98
 
     @model_validator(mode="after")
     def _levels_fit(self) -> HashinrConfig:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from napari_dainr.methods.config.base import MethodConfig
+from napari_dainr.methods.config.fields import SolverSteps, SolverTolerance
 
 __all__ = ["LowrankConfig"]
 
@@ -58,11 +59,5 @@ class LowrankConfig(MethodConfig):
         title="spatial TV",
         description="Weight of spatial total variation, as a multiple of the measured noise; 0: none, as published.",
     )
-    n_steps: int = Field(
-        150, ge=1, le=100_000, title="iterations", description="Most iterations of the primal-dual solver."
-    )
-    tolerance: float = Field(
-        5e-4,
-        ge=0,
-        description="Converged when one iteration changes the series by less than this fraction of its norm.",
-    )
+    n_steps: SolverSteps = 150
+    tolerance: SolverTolerance = 5e-4

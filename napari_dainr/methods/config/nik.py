@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from napari_dainr.methods.config.base import MethodConfig
+from napari_dainr.methods.config.fields import Averaging, Depth, FinalRate, LearningRate, Steps, TimeSpread
 
 __all__ = ["NikConfig"]
 
@@ -31,9 +32,7 @@ class NikConfig(MethodConfig):
         "ema": 0.0,
     }
 
-    n_steps: int = Field(
-        6000, ge=1, le=1_000_000, title="steps", description="Steps of the fit; each step sees a batch of samples."
-    )
+    n_steps: Steps = Field(6000, description="Steps of the fit; each step sees a batch of samples.")
     batch: int = Field(
         2048, ge=2, le=10_000_000, description="Samples of k-space per step, from all frames, every coil of each."
     )
@@ -49,18 +48,11 @@ class NikConfig(MethodConfig):
         "(empty: a 6th of the matrix).",
         json_schema_extra={"unit": "cycles/k-space"},
     )
-    time_spread: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        title="σ (time)",
-        description="Spread of the features' temporal frequencies: high follows fast changes, low averages over time.",
-        json_schema_extra={"unit": "cycles/series"},
-    )
+    time_spread: TimeSpread = 1.0
     activation: Literal["sine", "relu"] = Field("relu", description="Of the hidden layers; the paper of NIK: sine.")
     omega: float = Field(30.0, gt=0, le=1000, title="ω₀", description="Frequency of the sine activations.")
     width: int = Field(128, ge=4, le=2048, description="Neurons per hidden layer.")
-    depth: int = Field(4, ge=1, le=16, description="Hidden layers.")
+    depth: Depth = 4
     envelope: bool = Field(
         True,
         description="The network gives k-space relative to its mean magnitude at the same distance from the centre.",
@@ -79,18 +71,6 @@ class NikConfig(MethodConfig):
         title="ε",
         description="Added to the predicted magnitude in the loss, relative to the largest sample.",
     )
-    learning_rate: float = Field(5e-3, gt=0, le=1, title="learning rate", description="Adam step size.")
-    decay_to: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        title="final rate",
-        description="The learning rate falls to this fraction over the last half (1: constant).",
-    )
-    ema: float = Field(
-        0.98,
-        ge=0,
-        lt=1,
-        title="averaging",
-        description="Exponential averaging of the weights, bias corrected (0: off).",
-    )
+    learning_rate: LearningRate = 5e-3
+    decay_to: FinalRate = 0.03
+    ema: Averaging = 0.98

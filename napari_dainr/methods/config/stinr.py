@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
+from napari_dainr.methods.config.fields import HashLoss
 from napari_dainr.methods.config.hashinr import HashinrConfig
 
 __all__ = ["StinrConfig"]
@@ -17,17 +18,13 @@ class StinrConfig(HashinrConfig):
     method_title: ClassVar[str] = "ST-INR"
     paper: ClassVar[dict[str, Any]] = {**HashinrConfig.paper, "loss": "relative"}
 
-    n_steps: int = Field(300, ge=1, le=1_000_000, title="steps", description="Steps of the fit.")
     frames_per_step: int | None = Field(
         8,
         ge=2,
         title="frames per step",
         description="Consecutive frames that a step sees, over which its rank is taken; empty: all, as in the paper.",
     )
-    loss: Literal["l1", "l2", "relative"] = Field(
-        "relative",
-        description="Misfit in k-space: mean modulus, mean square, or square relative to the prediction (Fig. 3: R2).",
-    )
+    loss: HashLoss = "relative"
     lam_sparse: float = Field(
         0.1, ge=0, title="λ_S", description="Weight of the mean temporal total variation, Eq. 10."
     )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from napari_dainr.methods.config.base import MethodConfig
+from napari_dainr.methods.config.fields import Averaging, FinalRate, LearningRate, Steps
 
 __all__ = ["TddipConfig"]
 
@@ -27,11 +28,8 @@ class TddipConfig(MethodConfig):
         "ema": 0.0,
     }
 
-    n_steps: int = Field(
+    n_steps: Steps = Field(
         1200,
-        ge=1,
-        le=1_000_000,
-        title="steps",
         description="Steps of the fit. Spokes per frame of 5, 8, 13, 21 or 34 (Fibonacci numbers) cover k-space best.",
     )
     loss: Literal["l1", "l2"] = Field("l1", description="Norm of the misfit in k-space; the paper of TD-DIP: l2.")
@@ -61,7 +59,7 @@ class TddipConfig(MethodConfig):
     mapping_width: int = Field(
         512, ge=4, le=4096, title="mapping width", description="Neurons of the mapping network's hidden layer."
     )
-    learning_rate: float = Field(3e-3, gt=0, le=1, title="learning rate", description="Adam step size.")
+    learning_rate: LearningRate = 3e-3
     halve_every: int | None = Field(
         None,
         ge=1,
@@ -69,17 +67,5 @@ class TddipConfig(MethodConfig):
         description="The learning rate is halved after so many steps (empty: never).",
         json_schema_extra={"unit": "steps"},
     )
-    decay_to: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        title="final rate",
-        description="The learning rate falls to this fraction over the last half (1: constant).",
-    )
-    ema: float = Field(
-        0.98,
-        ge=0,
-        lt=1,
-        title="averaging",
-        description="Exponential averaging of the weights, bias corrected (0: off).",
-    )
+    decay_to: FinalRate = 0.03
+    ema: Averaging = 0.98
