@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from napari_dainr.analysis.regions import box_corners, ellipse_corners
 from napari_dainr.cli import main
 from napari_dainr.data import ImageSeries
 from napari_dainr.io.imagej import write_imagej
-from napari_dainr.io.regions import save_regions
+from napari_dainr.io.regions import load_regions, save_regions
 from napari_dainr.io.series import save_series
 from napari_dainr.metrics import score
 from napari_dainr.recipe import Recipe, save_recipe
@@ -108,6 +109,32 @@ def test_curves_and_quantities(runs: Path, tmp_path: Path, capsys: pytest.Captur
     fall = 60 - 40 / 68 * 14
     assert float(exact["auc"]) == pytest.approx(60 * 16 / 2 + (60 + fall) / 2 * 14, rel=1e-5)
     assert "john_doe" not in out.read_text() + table.read_text()
+
+
+def test_what_was_set_by_hand_comes_with_the_regions(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Callable[..., str]
+) -> None:
+    regions = load_regions(runs / "R.json")
+    vessel = regions.regions[0].changed(arrival_s=40.0)
+    file, table = tmp_path / "R.json", tmp_path / "Q.csv"
+    save_regions(replace(regions.put(vessel), baseline_s=(2.0, 20.0)), file)
+    command = ["curves", str(runs / "dainr"), "--rois", str(file), "-o", str(tmp_path / "C.csv"), "--quantities",
+               str(table), "--auc", "30"]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "Aorta: bolus arrival by hand, 40 s" in said and "baseline 2 to 20 s (by hand)" in said
+    aorta, bright = rows(table)
+    assert (float(aorta["onset_s"]), float(aorta["time_to_peak_s"])) == pytest.approx((40, 10), rel=1e-6)
+    assert aorta["onset_method"].startswith("by hand") and bright["onset_method"].startswith("intersection")
+    assert float(aorta["auc_to_s"]) == pytest.approx(70)
+    assert main([*command, "--arrival", "AO", "42", "--arrival", "bright", "33.5", "--baseline", "2", "30"]) == 0
+    assert "baseline 2 to 30 s (given)" in capsys.readouterr().out
+    assert [float(row["onset_s"]) for row in rows(table)] == [42, 33.5]
+    assert "no region of that name or role; it has Aorta, bright" in fails(*command, "--arrival", "PV", "3")
+    assert "is no number" in fails(*command, "--arrival", "AO", "soon")
+    assert "finite" in fails(*command, "--arrival", "AO", "nan")
+    save_regions(replace(regions, baseline_s=(900.0, 950.0)), file)
+    assert "the baseline set by hand, 900 950: holds no frame" in fails(*command)
 
 
 def test_curves_of_measured_frames_from_imagej_regions(runs: Path, tmp_path: Path) -> None:

@@ -6,12 +6,27 @@ portal vein is not, late arterial while the portal vein begins to be, portal ven
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
-from napari_dainr.analysis.quantities import Quantities
 from napari_dainr.errors import InputError
 
-__all__ = ["AGENTS", "Phase", "PhaseSuggestion", "suggest_phases"]
+if TYPE_CHECKING:
+    from napari_dainr.analysis.quantities import Quantities
+
+__all__ = [
+    "AGENTS",
+    "Phase",
+    "PhaseSuggestion",
+    "phases_from_facts",
+    "phases_to_facts",
+    "start_limits",
+    "suggest_phases",
+    "with_start",
+]
 
 AGENTS: dict[str, str] = {
     "unknown": "agent not stated",
@@ -35,11 +50,25 @@ class Phase:
         For instance ``Late arterial``.
     start_s, end_s
         Seconds from the first spoke; the end belongs to the next phase.
+
+    Raises
+    ------
+    InputError
+        If it has no name, or does not end after it begins.
     """
 
     name: str
     start_s: float
     end_s: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", " ".join(str(self.name).split()))
+        if not self.name:
+            raise InputError("phases: one of them has no name; give it one.")
+        if not (isfinite(self.start_s) and isfinite(self.end_s) and self.start_s < self.end_s):
+            raise InputError(
+                f"phases: {self.name} lasts from {self.start_s:g} to {self.end_s:g} s; it must end after it begins."
+            )
 
 
 @dataclass(frozen=True)
@@ -138,3 +167,50 @@ def suggest_phases(
         if max(start, first_s) < min(end, last_s)
     )
     return PhaseSuggestion(phases, "", agent)
+
+
+def start_limits(phases: Sequence[Phase], number: int) -> tuple[float, float]:
+    """Between which times the start of a phase may lie: the phase before it and the phase itself keep some length.
+
+    Raises
+    ------
+    InputError
+        For the first phase, which begins with the series.
+    """
+    if not 0 < number < len(phases):
+        raise InputError(f"phases: number {number} has no start that could be moved; the first begins with the series.")
+    return phases[number - 1].start_s, phases[number].end_s
+
+
+def with_start(phases: Sequence[Phase], number: int, start_s: float) -> tuple[Phase, ...]:
+    """The same phases, one of which begins at another time; the one before it ends there.
+
+    Raises
+    ------
+    InputError
+        If the start does not lie within :func:`start_limits`.
+    """
+    low, high = start_limits(phases, number)
+    phase = phases[number]
+    if not low < start_s < high:
+        raise InputError(f"{phase.name}: its start must lie between {low:.1f} and {high:.1f} s, not at {start_s:g} s.")
+    changed = list(phases)
+    changed[number - 1] = replace(phases[number - 1], end_s=float(start_s))
+    changed[number] = replace(phase, start_s=float(start_s))
+    return tuple(changed)
+
+
+def phases_to_facts(phases: Sequence[Phase]) -> list[dict[str, Any]]:
+    """As they stand in a JSON file."""
+    return [{"name": phase.name, "start_s": phase.start_s, "end_s": phase.end_s} for phase in phases]
+
+
+def phases_from_facts(facts: Any) -> tuple[Phase, ...]:
+    """What :func:`phases_to_facts` gave; raises InputError, KeyError, TypeError or ValueError if it is not that."""
+    phases = tuple(Phase(str(one["name"]), float(one["start_s"]), float(one["end_s"])) for one in facts)
+    for before, after in pairwise(phases):
+        if before.end_s != after.start_s:
+            raise InputError(
+                f"phases: {after.name} does not begin where {before.name} ends; remove them to suggest anew."
+            )
+    return phases

@@ -12,14 +12,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dainr.analysis.curves import Curve, baseline_frames
+from napari_dainr.analysis.regions import Region
 from napari_dainr.errors import InputError
 
-__all__ = ["ONSETS", "QUANTITIES", "Onset", "Quantities", "Quantity", "curve_quantities", "quantities_of", "shown"]
+__all__ = [
+    "ONSETS",
+    "QUANTITIES",
+    "Onset",
+    "Quantities",
+    "Quantity",
+    "curve_quantities",
+    "quantities_of",
+    "region_onset",
+    "shown",
+]
 
 ONSETS: dict[str, str] = {
     "intersection": "intersection-based (P.BA2.004): line through 20 % to 70 % of the rise, down to the baseline",
     "threshold": "data value exceeds threshold (P.BA2.002): baseline + 3 SD, two frames in a row",
-    "manual": "manually (P.BA2.001)",
+    "manual": "by hand (P.BA2.001, manually)",
 }
 """Method for the bolus arrival time → its name and OSIPI code."""
 
@@ -254,20 +265,36 @@ def _fill(
     if peak < last:
         values["wash_out_slope"] = float((top - s[last]) / (t[peak] - t[last])) + 0.0  # no "−0"
     before = s[frames]
-    if not before.size:
-        return
-    base = float(before.mean())
-    values |= {"baseline": base, "maximum_deviation": top - base}
-    if base > 0:
-        values["peak_relative_enhancement"] = 100 * (top / base - 1)
-    spread = float(before.std(ddof=1)) if before.size > 1 else 0.0
-    onset = _onset(t, s, begin, peak, base, spread, how)
+    if before.size:
+        base = float(before.mean())
+        values |= {"baseline": base, "maximum_deviation": top - base}
+        if base > 0:
+            values["peak_relative_enhancement"] = 100 * (top / base - 1)
+        spread = float(before.std(ddof=1)) if before.size > 1 else 0.0
+        onset = _onset(t, s, begin, peak, base, spread, how)
+    else:
+        onset = how.time_s  # by hand it needs no baseline
     if onset is None:
         return
     values |= {"onset_s": onset, "bolus_arrival_time_s": onset - float(t[0])}
     if t[peak] > onset:
         values["time_to_peak_s"] = float(t[peak]) - onset
-        values["wash_in_slope"] = (top - base) / (float(t[peak]) - onset)
+    if before.size:
+        _enhancement(values, t, s, base, onset, auc_s)
+
+
+def _enhancement(
+    values: dict[str, float | None],
+    t: NDArray[np.float64],
+    s: NDArray[np.float64],
+    base: float,
+    onset: float,
+    auc_s: float,
+) -> None:
+    """What needs both a baseline and an onset."""
+    top, to_peak, last = values["maximum"], values["time_to_peak_s"], len(s) - 1
+    if top is not None and to_peak is not None:
+        values["wash_in_slope"] = (top - base) / to_peak
     end = onset + auc_s
     if onset >= t[0] and end <= t[last] + 1e-9 * auc_s:
         area = _area(t, s - base, onset, min(end, float(t[last])))
@@ -333,6 +360,11 @@ def _area(t: NDArray[np.float64], enhancement: NDArray[np.float64], start: float
     inside = (t > start) & (t < end)
     at = np.concatenate([[start], t[inside], [end]])
     return float(np.trapezoid(np.interp(at, t, enhancement), at))
+
+
+def region_onset(region: Region, otherwise: Onset) -> Onset:
+    """How the bolus arrival of a region is found: by hand where it was set by hand."""
+    return otherwise if region.arrival_s is None else Onset("manual", time_s=region.arrival_s)
 
 
 def curve_quantities(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dainr import RESEARCH_USE
+from napari_dainr.analysis.phases import Phase, phases_from_facts, phases_to_facts
 from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.errors import InputError
 
@@ -95,6 +96,8 @@ class Region:
     fraction
         For ``threshold``: the part of the pixels inside the outline that is kept, those with the highest peak
         enhancement; above 0, at most 1. None for every other kind.
+    arrival_s
+        Bolus arrival set by hand, seconds from the first spoke; None to have it found.
 
     Raises
     ------
@@ -110,6 +113,7 @@ class Region:
     locked: bool = False
     outline: str = ""
     fraction: float | None = None
+    arrival_s: float | None = None
 
     def __post_init__(self) -> None:
         def put(key: str, value: object) -> None:
@@ -124,6 +128,10 @@ class Region:
             put("id", str(UUID(str(self.id))))
         except ValueError:
             raise InputError(f"{self.name}: its id {self.id!r} is not a UUID; remove it to get a new one.") from None
+        if self.arrival_s is not None:
+            put("arrival_s", float(self.arrival_s))
+            if not isfinite(self.arrival_s):
+                raise InputError(f"{self.name}: its bolus arrival is {self.arrival_s} s; give a finite time.")
         self._check_outline(put)
         self._check_vertices(put)
 
@@ -174,7 +182,7 @@ class Region:
         return hash(self.id)
 
     def _facts(self) -> tuple[object, ...]:
-        return (self.id, self.name, self.role, self.kind, self.outline, self.fraction, self.locked)
+        return (self.id, self.name, self.role, self.kind, self.outline, self.fraction, self.locked, self.arrival_s)
 
     @property
     def colour(self) -> str:
@@ -190,15 +198,18 @@ class Region:
         return replace(self, vertices=self.vertices + np.array([dy_mm, dx_mm]))
 
     def duplicate(self, name: str | None = None, shift_mm: tuple[float, float] = (0.0, 0.0)) -> Region:
-        """Another region (new id, not locked) of the same shape, shifted."""
+        """Another region (new id, not locked, nothing set by hand) of the same shape, shifted."""
         vertices = self.vertices + np.asarray(shift_mm, np.float64)
-        return replace(self, id=str(uuid4()), name=self.name if name is None else name, locked=False, vertices=vertices)
+        name = self.name if name is None else name
+        return replace(self, id=str(uuid4()), name=name, locked=False, arrival_s=None, vertices=vertices)
 
     def to_facts(self) -> dict[str, Any]:
         """As it stands in a JSON file."""
         facts: dict[str, Any] = {"id": self.id, "name": self.name, "role": self.role, "kind": self.kind}
         if self.kind == "threshold":
             facts |= {"outline": self.outline, "fraction": self.fraction}
+        if self.arrival_s is not None:
+            facts["arrival_s"] = self.arrival_s
         return facts | {"locked": self.locked, "vertices_mm": self.vertices.tolist()}
 
 
@@ -219,7 +230,7 @@ def ellipse_corners(centre: ArrayLike, radii: tuple[float, float], angle_deg: fl
 
 @dataclass(frozen=True)
 class RegionSet:
-    """Regions in the order in which they are listed, and the image they were drawn on.
+    """Regions in the order in which they are listed, the image they were drawn on, and how their curves are read.
 
     Parameters
     ----------
@@ -227,13 +238,29 @@ class RegionSet:
         Each id at most once.
     geometry
         Of the image, where it is known.
+    baseline_s
+        Baseline window set by hand, (start, end) in seconds from the first spoke; None to have it found.
+    phases
+        Contrast phases set by hand, in order of time; None to have them suggested.
+
+    Raises
+    ------
+    InputError
+        If an id stands there twice, or the window is none.
     """
 
     regions: tuple[Region, ...] = ()
     geometry: PixelGrid | None = None
+    baseline_s: tuple[float, float] | None = None
+    phases: tuple[Phase, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "regions", tuple(self.regions))
+        if self.baseline_s is not None:
+            start, end = (float(at) for at in self.baseline_s)
+            if not (isfinite(start) and isfinite(end) and start <= end):
+                raise InputError(f"regions: the baseline from {start:g} to {end:g} s is no window; set it again.")
+            object.__setattr__(self, "baseline_s", (start, end))
         ids = [region.id for region in self.regions]
         if len(set(ids)) < len(ids):
             twice = next(region.name for region in self.regions if ids.count(region.id) > 1)
@@ -274,16 +301,25 @@ class RegionSet:
 
     def to_json(self) -> str:
         """As text; the same regions come back, to the last bit."""
-        facts = {
+        facts: dict[str, Any] = {
             "format": FORMAT,
             "schema_version": SCHEMA,
             "note": RESEARCH_USE,
             "axes": ["y", "x"],
             "unit": "mm",
             "geometry": None if self.geometry is None else self.geometry.to_facts(),
+            **self._by_hand(),
             "regions": [region.to_facts() for region in self.regions],
         }
         return json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _by_hand(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        if self.baseline_s is not None:
+            facts["baseline_s"] = list(self.baseline_s)
+        if self.phases is not None:
+            facts["phases"] = phases_to_facts(self.phases)
+        return facts
 
     @classmethod
     def from_json(cls, text: str, source: str = "regions") -> RegionSet:
@@ -312,17 +348,20 @@ class RegionSet:
             raise InputError(f"{source}: schema_version is {found}, but {SCHEMA} is read; update the program.")
         try:
             geometry = None if facts.get("geometry") is None else PixelGrid.from_facts(facts["geometry"])
-            return cls(tuple(read_region(entry) for entry in facts["regions"]), geometry)
+            window = facts.get("baseline_s")
+            baseline_s = None if window is None else (float(window[0]), float(window[1]))
+            phases = None if facts.get("phases") is None else phases_from_facts(facts["phases"])
+            return cls(tuple(read_region(entry) for entry in facts["regions"]), geometry, baseline_s, phases)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:100]
             raise InputError(f"{source}: a field is missing or of the wrong kind ({reason}); save it again.") from None
 
 
 def read_region(facts: dict[str, Any]) -> Region:
     """What :meth:`Region.to_facts` gave; raises InputError, KeyError, TypeError or ValueError if it is not that."""
-    optional = {key: facts[key] for key in ("id", "outline", "fraction") if facts.get(key) is not None}
+    optional = {key: facts[key] for key in ("id", "outline", "fraction", "arrival_s") if facts.get(key) is not None}
     if "fraction" in optional and not isfinite(float(optional["fraction"])):
         raise InputError(f"{facts.get('name', 'region')}: its fraction is not finite; give one from 0 to 1.")
     locked = facts.get("locked", False)

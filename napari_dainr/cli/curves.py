@@ -31,7 +31,12 @@ def add(commands: Commands) -> None:
     curves.add_argument("--quantities", type=Path, metavar="Q.csv", help="table of quantities: .csv or .tsv")
     curves.add_argument(
         "--baseline", type=float, nargs=2, metavar=("A", "B"),
-        help="window before the bolus, seconds (default: until the first curve rises)",
+        help="window before the bolus, seconds (default: that of the regions, or until the first curve rises)",
+    )  # fmt: skip
+    curves.add_argument(
+        "--arrival", nargs=2, action="append", default=[], metavar=("REGION", "S"),
+        help="bolus arrival by hand: name or role of a region, seconds from the first spoke (may be repeated; the "
+        "default is what the file of regions says)",
     )  # fmt: skip
     curves.add_argument(
         "--onset", choices=("intersection", "threshold"), default="intersection", help="how the bolus arrival is found"
@@ -45,7 +50,7 @@ def add(commands: Commands) -> None:
 def _curves(args: argparse.Namespace) -> int:
     from napari_dainr.analysis.curves import baseline_of, suggest_baseline
     from napari_dainr.analysis.pixel_grid import PixelGrid
-    from napari_dainr.analysis.quantities import Onset, curve_quantities
+    from napari_dainr.analysis.quantities import Onset, curve_quantities, region_onset
     from napari_dainr.io.curves import CurveEntry, QuantityEntry, write_curves, write_quantities
     from napari_dainr.io.regions import import_regions
 
@@ -54,9 +59,11 @@ def _curves(args: argparse.Namespace) -> int:
     regions, doubts = import_regions(args.rois, PixelGrid.of(first))
     if not len(regions):
         raise InputError(f"{args.rois.name}: holds no regions; draw one.")
-    given = None if args.baseline is None else (min(args.baseline), max(args.baseline))
+    regions = _with_arrivals(regions, args.arrival, args.rois.name)
+    given = regions.baseline_s if args.baseline is None else (min(args.baseline), max(args.baseline))
     if given is not None:
-        _need_frames(runs, given, args.measured_only)
+        source = "--baseline" if args.baseline is not None else f"{args.rois.name}: the baseline set by hand,"
+        _need_frames(runs, given, args.measured_only, source)
     read = _read(runs, regions, given, doubts)
     if args.measured_only:
         read = [(name, region, curve.measured()) for name, region, curve in read]
@@ -68,7 +75,7 @@ def _curves(args: argparse.Namespace) -> int:
     quantities = [
         QuantityEntry(
             name, r.name, r.role, curve.n,
-            curve_quantities(curve, window, onset=how, auc_s=args.auc, statistic=args.statistic),
+            curve_quantities(curve, window, onset=region_onset(r, how), auc_s=args.auc, statistic=args.statistic),
         )
         for name, r, curve in read
     ]  # fmt: skip
@@ -78,13 +85,34 @@ def _curves(args: argparse.Namespace) -> int:
     for number, (name, series) in enumerate(runs, start=1):
         print(f"run {number}: {name}, {series.n_frames} frames, native temporal resolution "
               f"{series.frame_duration_s:.3g} s")  # fmt: skip
-    how_chosen = "suggested" if args.baseline is None else "given"
+    for region in regions:
+        if region.arrival_s is not None:
+            print(f"{region.name}: bolus arrival by hand, {region.arrival_s:.3g} s from the first spoke")
+    how_chosen = "suggested" if given is None else "by hand" if args.baseline is None else "given"
     print(f"{len(read)} curves of {len(regions)} regions, baseline {window[0]:.3g} to {window[1]:.3g} s ({how_chosen})")
     print(RESEARCH_USE)
     return 0
 
 
-def _need_frames(runs: list[tuple[str, ImageSeries]], window: tuple[float, float], measured_only: bool) -> None:
+def _with_arrivals(regions: RegionSet, arrivals: list[list[str]], source: str) -> RegionSet:
+    """The regions with the bolus arrivals of ``--arrival``, (name or role, seconds)."""
+    for which, text in arrivals:
+        found = [region for region in regions if which in (region.name, region.role)]
+        if not found:
+            names = ", ".join(region.name for region in regions)
+            raise InputError(f"--arrival {which}: {source} has no region of that name or role; it has {names}.")
+        try:
+            time_s = float(text)
+        except ValueError:
+            raise InputError(f"--arrival {which}: {text!r} is no number; give seconds from the first spoke.") from None
+        for region in found:
+            regions = regions.put(region.changed(arrival_s=time_s))
+    return regions
+
+
+def _need_frames(
+    runs: list[tuple[str, ImageSeries]], window: tuple[float, float], measured_only: bool, source: str
+) -> None:
     """Raise InputError if a baseline window holds no frame of a run."""
     from napari_dainr.analysis.curves import baseline_frames
 
@@ -93,7 +121,7 @@ def _need_frames(runs: list[tuple[str, ImageSeries]], window: tuple[float, float
         frames = baseline_frames(times_s, window)
         if frames.stop <= frames.start:
             raise InputError(
-                f"--baseline {window[0]:g} {window[1]:g}: holds no frame of {name}, which has frames from "
+                f"{source} {window[0]:g} {window[1]:g}: holds no frame of {name}, which has frames from "
                 f"{times_s[0]:.3g} to {times_s[-1]:.3g} s; choose another window."
             )
 

@@ -264,7 +264,7 @@ def _regions_of(roi: ImagejRoi, entry: str, geometry: PixelGrid) -> list[Region]
         found.append(Region(vertices=vertices, kind=kind, name=name))
     if ours is not None and len(found) == 1:
         before, _ = ours
-        keep: dict[str, Any] = {"id": before.id, "role": before.role, "locked": before.locked}
+        keep: dict[str, Any] = {key: getattr(before, key) for key in ("id", "role", "locked", "arrival_s")}
         if before.kind == "threshold" and kind != "voxel":
             keep |= {"kind": "threshold", "outline": kind, "fraction": before.fraction}
         found = [found[0].changed(**keep)]

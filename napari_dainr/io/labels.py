@@ -134,6 +134,7 @@ def _facts(regions: RegionSet, geometry: PixelGrid, labels: NDArray[np.uint16], 
                 "role": region.role,
                 "colour": region.colour,
                 "id": region.id,
+                "arrival_s": region.arrival_s,
                 "n_pixels_of_region": sizes[value - 1],
                 "n_pixels_in_mask": int(np.count_nonzero(labels == value)),
             }
@@ -182,12 +183,14 @@ def load_labels(path: Path, geometry: PixelGrid) -> RegionSet:
         known = names.get(value, {})
         role = known.get("role")
         identity = {"id": known["id"]} if isinstance(known.get("id"), str) else {}
+        arrival = known.get("arrival_s")
         regions.append(
             Region(
                 vertices=geometry.to_mm(outline),
                 kind="polygon",
                 role=role if role in ROLES else "OTHER",
                 name=str(known.get("name") or f"Label {value}"),
+                arrival_s=arrival if isinstance(arrival, int | float) else None,
                 **identity,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,20 +95,25 @@ def export_regions(
     path = Path(path)
     suffix = _suffix(path)
     if suffix == ".json":
-        save_regions(RegionSet(regions.regions, regions.geometry or geometry), path)
+        save_regions(replace(regions, geometry=regions.geometry or geometry), path)
         return []
+    by_hand = [
+        f"The {what} set by hand {verb} only in a .json of regions."
+        for what, verb, value in (("baseline", "stays", regions.baseline_s), ("phases", "stay", regions.phases))
+        if value is not None
+    ]
     if suffix in (".roi", ".zip"):
         from napari_dainr.io.imagej import write_imagej
 
         write_imagej(regions, path, geometry)
-        return [
+        return by_hand + [
             f"{region.name}: ImageJ shows the outline within which the threshold chooses."
             for region in regions
             if region.kind == "threshold"
         ]
     from napari_dainr.io.labels import write_labels
 
-    return write_labels(regions, path, geometry, image_magnitude, baseline)
+    return by_hand + write_labels(regions, path, geometry, image_magnitude, baseline)
 
 
 def import_regions(path: Path, geometry: PixelGrid) -> tuple[RegionSet, list[str]]:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_dainr.analysis.curves import Curve
-from napari_dainr.analysis.phases import suggest_phases
+from napari_dainr.analysis.phases import start_limits, suggest_phases, with_start
 from napari_dainr.analysis.quantities import (
     ONSETS,
     QUANTITIES,
@@ -15,8 +15,10 @@ from napari_dainr.analysis.quantities import (
     Quantities,
     curve_quantities,
     quantities_of,
+    region_onset,
     shown,
 )
+from napari_dainr.analysis.regions import Region, box_corners
 from napari_dainr.errors import InputError
 
 
@@ -141,7 +143,17 @@ def test_manual_onset() -> None:
     got = quantities_of(times, signal, (0, 10), onset=Onset("manual", time_s=12.5), auc_s=20)
     assert got.time_to_peak_s == 7.5
     assert got.auc == pytest.approx((5 + 20) / 2 * 7.5 + 20 * 12.5)
-    assert "P.BA2.001" in got.onset_method
+    assert got.onset_method == "by hand (P.BA2.001, manually)"
+    without = quantities_of(times, signal, (200, 300), onset=Onset("manual", time_s=12.5))
+    assert (without.baseline, without.wash_in_slope, without.auc) == (None, None, None)
+    late = quantities_of(times, signal, (0, 10), onset=Onset("manual", time_s=50), auc_s=20)
+    assert (late.bolus_arrival_time_s, late.time_to_peak_s, late.wash_in_slope, late.auc) == (50, None, None, 400)
+
+
+def test_an_arrival_set_by_hand_goes_before_any_method() -> None:
+    region = Region(box_corners(0, 0, 4, 4), kind="rectangle", arrival_s=7.25)
+    assert region_onset(region, Onset("threshold")) == Onset("manual", time_s=7.25)
+    assert region_onset(region.changed(arrival_s=None), Onset("threshold")) == Onset("threshold")
 
 
 NOT_DEFINED = {q.key for q in QUANTITIES}
@@ -253,6 +265,17 @@ def test_phases_cover_the_series_once() -> None:
         assert got.phases[0].start_s == first and got.phases[-1].end_s == last
         assert all(a.end_s == b.start_s for a, b in zip(got.phases, got.phases[1:], strict=False))
         assert all(p.start_s < p.end_s for p in got.phases)
+
+
+def test_a_phase_begins_where_it_is_put() -> None:
+    phases = suggest_phases(vessel(20, 28), vessel(32, 62), 1.0, 290.0).phases
+    assert start_limits(phases, 2) == (20, 52)
+    moved = with_start(phases, 2, 40.5)
+    assert [(p.start_s, p.end_s) for p in moved] == [(1, 20), (20, 40.5), (40.5, 52), (52, 140), (140, 290)]
+    assert [p.name for p in moved] == [p.name for p in phases]
+    for number, start in ((2, 20.0), (2, 52.0), (0, 3.0), (5, 3.0), (1, float("nan"))):
+        with pytest.raises(InputError, match=r"phases: |must lie between"):
+            with_start(phases, number, start)
 
 
 def test_agent_decides_what_comes_after() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis import PixelGrid, Region, RegionSet
+from napari_dainr.analysis.phases import Phase
 from napari_dainr.analysis.regions import OUTLINES, ROLES, box_corners, ellipse_corners
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
@@ -30,15 +32,24 @@ def regions(draw: st.DrawFn) -> Region:
         more = {"kind": "threshold", "outline": outline, "fraction": draw(st.floats(0.01, 1))}
     return Region(
         np.array(vertices), role=draw(st.sampled_from(list(ROLES))), name=draw(st.text(max_size=12)),
-        locked=draw(st.booleans()), **more,
+        locked=draw(st.booleans()), arrival_s=draw(st.none() | NUMBER), **more,
     )  # fmt: skip
 
 
+@st.composite
+def phase_rows(draw: st.DrawFn) -> tuple[Phase, ...]:
+    borders = sorted(draw(st.lists(NUMBER, min_size=2, max_size=6, unique=True)))
+    names = st.text(min_size=1, max_size=8).filter(lambda text: bool(text.strip()))
+    return tuple(Phase(draw(names), start, end) for start, end in pairwise(borders))
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.lists(regions(), max_size=4), st.booleans())
-def test_text_gives_the_regions_again(some: list[Region], with_geometry: bool) -> None:
+@given(st.lists(regions(), max_size=4), st.booleans(), st.none() | phase_rows(), st.none() | st.tuples(NUMBER, NUMBER))
+def test_text_gives_the_regions_again(
+    some: list[Region], with_geometry: bool, phases: tuple[Phase, ...] | None, window: tuple[float, float] | None
+) -> None:
     geometry = PixelGrid((12, 31), (1 / 3, 0.1), (-7.7, 1e-3)) if with_geometry else None
-    one = RegionSet(tuple(some), geometry)
+    one = RegionSet(tuple(some), geometry, None if window is None else (min(window), max(window)), phases)
     text = one.to_json()
     again = RegionSet.from_json(text)
     assert again == one
@@ -53,7 +64,8 @@ def test_text_says_version_axes_and_unit() -> None:
 
 
 def damaged(**changes: Any) -> str:
-    facts = json.loads(RegionSet((Region(TRIANGLE),), PixelGrid((4, 4), (1, 1))).to_json())
+    phases = (Phase("Early arterial", 0, 8), Phase("Late arterial", 8, 20))
+    facts = json.loads(RegionSet((Region(TRIANGLE),), PixelGrid((4, 4), (1, 1)), (0, 5), phases).to_json())
     region = facts["regions"][0]
     for key, value in changes.items():
         (facts if key in facts else region)[key] = value
@@ -83,6 +95,14 @@ def damaged(**changes: Any) -> str:
         (damaged(kind="threshold", fraction=float("nan")), "not finite"),
         (damaged(kind="threshold", outline="voxel"), "cannot hold a threshold"),
         (damaged(regions=[3]), "wrong kind"),
+        (damaged(arrival_s=float("nan")), "give a finite time"),
+        (damaged(arrival_s="soon"), "wrong kind"),
+        (damaged(baseline_s=[7]), "wrong kind"),
+        (damaged(baseline_s=[7, 3]), "is no window"),
+        (damaged(phases=[{"name": "Early", "start_s": 3}]), "missing"),
+        (damaged(phases=[{"name": "Early", "start_s": 3, "end_s": 3}]), "must end after it begins"),
+        (damaged(phases=[{"name": " ", "start_s": 3, "end_s": 4}]), "no name"),
+        (damaged(phases=[{"name": name, "start_s": 3, "end_s": 9} for name in "AB"]), "does not begin where A ends"),
         (damaged(regions=json.loads(damaged())["regions"] * 2), "twice"),
         (damaged(geometry={"shape": [0, 4], "pixel_mm": [1, 1], "origin_mm": [0, 0]}), "has none"),
         (damaged(geometry={"shape": [4, 4], "pixel_mm": [1, -1], "origin_mm": [0, 0]}), "above 0"),
@@ -111,9 +131,10 @@ def test_region_is_a_value_that_cannot_be_changed() -> None:
 
 
 def test_duplicate_is_another_region() -> None:
-    region = Region(TRIANGLE, role="LV", locked=True, name="LV")
+    region = Region(TRIANGLE, role="LV", locked=True, name="LV", arrival_s=4.5)
     copy = region.duplicate("LV 2", (3, 4))
     assert copy.id != region.id and copy.name == "LV 2" and copy.role == "LV" and not copy.locked
+    assert copy.arrival_s is None, "elsewhere the bolus arrives at another time"
     np.testing.assert_array_equal(copy.vertices, TRIANGLE + np.array([3, 4]))
 
 
@@ -122,6 +143,8 @@ def test_set_replaces_by_id_and_keeps_order() -> None:
     three = RegionSet((a, b)).put(c)
     changed = three.put(b.changed(name="vein"))
     assert [region.name for region in changed] == ["Aorta", "vein", "Aorta"]
+    by_hand = RegionSet((a, b), None, (0, 4), (Phase("Early arterial", 4, 9),))
+    assert (by_hand.put(c).without(a.id).baseline_s, by_hand.put(c).phases) == ((0, 4), by_hand.phases)
     assert len(three) == 3 and three.get(b.id) == b
     assert three.without(a.id).regions == (b, c)
     assert three.first("AO") is a and three.first("MYO") is None

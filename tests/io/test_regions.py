@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis import PixelGrid, Region, RegionSet
 from napari_dainr.analysis.masks import region_mask
+from napari_dainr.analysis.phases import Phase
 from napari_dainr.analysis.regions import box_corners, ellipse_corners
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError, InputError
@@ -59,6 +60,20 @@ def test_regions_come_back_as_they_were(tmp_path: Path, suffix: str, place: Pixe
                                                   "chooses."])  # fmt: skip
     assert import_regions(path, place) == (regions, [])
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["rois.json", "rois.zip", "rois.nii.gz"])
+def test_what_was_set_by_hand_is_kept_or_said_to_be_lost(tmp_path: Path, name: str) -> None:
+    vessel = Region(box_corners(10.1, 10.2, 20.3, 23.4), kind="rectangle", role="AO", arrival_s=8.25)
+    vein = Region(box_corners(30, 10.2, 40.3, 23.4), kind="rectangle", role="PV")
+    regions = RegionSet((vessel, vein), PLACE, (0.5, 6.0), (Phase("Early arterial", 8.25, 14), Phase("Later", 14, 30)))
+    said = export_regions(regions, tmp_path / name, PLACE)
+    back, _ = import_regions(tmp_path / name, PLACE)
+    assert [region.arrival_s for region in back] == [8.25, None]
+    if name == "rois.json":
+        assert (back, said) == (regions, [])
+    else:
+        assert [line.split(" set by hand ")[0] for line in said] == ["The baseline", "The phases"]
 
 
 def test_one_region_as_roi(tmp_path: Path) -> None:
