@@ -6,27 +6,16 @@ import argparse
 import typing
 from typing import Any
 
-from napari_dainr.errors import InputError
-
 __all__ = ["add_import_flags", "import_values"]
-
-
-def _forms(annotation: Any) -> tuple[Any, ...]:
-    """What a field may be, without None."""
-    if typing.get_origin(annotation) is typing.Literal:
-        return (annotation,)
-    parts = typing.get_args(annotation)
-    is_union = bool(parts) and typing.get_origin(annotation) not in (dict, list, tuple)
-    return tuple(part for part in parts if part is not type(None)) if is_union else (annotation,)
 
 
 def add_import_flags(parser: argparse.ArgumentParser) -> None:
     """One flag for each field of :class:`napari_dainr.importing.ImportOptions`, all in a group of their own."""
-    from napari_dainr.importing import ImportOptions
+    from napari_dainr.importing.options import ImportOptions, forms_of
 
     group = parser.add_argument_group("what the file means", "found out where not given; see info FILE")
     for name, field in ImportOptions.model_fields.items():
-        form = _forms(field.annotation)[0]
+        form = forms_of(name)[0]
         flag, dest = f"--{name.replace('_', '-')}", f"import_{name}"
         text = (field.description or "").replace("%", "%%")
         origin = typing.get_origin(form)
@@ -44,21 +33,12 @@ def add_import_flags(parser: argparse.ArgumentParser) -> None:
 
 def import_values(args: argparse.Namespace) -> dict[str, Any]:
     """What was given, by field; texts are left to the model to check."""
-    from napari_dainr.importing import ImportOptions
+    from napari_dainr.importing.options import ImportOptions, value_of
 
     values: dict[str, Any] = {}
-    for name, field in ImportOptions.model_fields.items():
+    for name in ImportOptions.model_fields:
         given = getattr(args, f"import_{name}")
-        if given is None:
-            continue
-        origin = typing.get_origin(_forms(field.annotation)[0])
-        if origin is dict:
-            pairs = [pair.partition("=") for pair in given]
-            if not all(sign for _, sign, _ in pairs):
-                raise InputError(f"--{name} {given[0]!r} is not of the form role=name.")
-            values[name] = {role: value for role, _, value in pairs}
-        elif origin in (tuple, list):
-            values[name] = given.replace("x", ",").split(",")
-        else:
-            values[name] = given
+        if given is not None:
+            text = ",".join(given) if isinstance(given, list) else given
+            values[name] = value_of(name, text) if isinstance(text, str) else text
     return values

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from napari_dainr.data import KSpace
 from napari_dainr.errors import InputError
+from napari_dainr.importing import ImportOptions
 from napari_dainr.machine import cores
 from napari_dainr.methods.config import CONFIGS, PRESETS, preset_values
 from napari_dainr.recipe import Recipe
@@ -108,6 +109,8 @@ class Source:
 
     path: Path | None = None
     sample: str | None = None
+    importing: ImportOptions = field(default_factory=ImportOptions)
+    """What the user says about the file."""
 
     @property
     def label(self) -> str:
@@ -238,6 +241,7 @@ class Model:
         data = str(source.path.absolute()) if source is not None and source.path is not None else ""
         return {
             "data": data,
+            "importing": ImportOptions() if source is None else source.importing,
             "slice_index": form.slice_index,
             "spokes_per_frame": form.spokes_per_frame,
             "method": form.method,

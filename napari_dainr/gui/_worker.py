@@ -204,7 +204,7 @@ def read_source(source: Source, folder: Path) -> Loaded:
         assert source.path is not None
         write_ismrmrd(sample_kspace(name), source.path)
     assert source.path is not None
-    return Loaded(read_kspace(source.path), source)
+    return Loaded(read_kspace(source.path, source.importing), source)
 
 
 def load(job: Job, source: Source, folder: Path) -> Generator[None, None, Loaded | Failed]:

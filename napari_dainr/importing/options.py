@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_dainr.errors import InputError
 
-__all__ = ["ImportOptions", "options_from"]
+__all__ = ["ImportOptions", "forms_of", "options_from", "value_of"]
 
 
 class ImportOptions(BaseModel):
@@ -46,6 +49,27 @@ class ImportOptions(BaseModel):
     def shareable(self) -> dict[str, Any]:
         """What results may carry: only what differs from the defaults, and no path or name that the user chose."""
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"dataset", "variables", "trajectory_file"})
+
+
+def forms_of(name: str) -> tuple[Any, ...]:
+    """What a field may be besides empty: types, or one Literal with its choices."""
+    annotation = ImportOptions.model_fields[name].annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return tuple(part for part in typing.get_args(annotation) if part is not type(None))
+    return (annotation,)
+
+
+def value_of(name: str, text: str) -> Any:
+    """What typed text means for a field, for the model to check; raises InputError where it has not the right form."""
+    origin = typing.get_origin(forms_of(name)[0])
+    if origin is dict:
+        pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+        if not all(sign for _, sign, _ in pairs):
+            raise InputError(f"{name.replace('_', ' ')} is {text!r}: write role=name, with commas between several.")
+        return {role.strip(): value.strip() for role, _, value in pairs}
+    if origin in (tuple, list):
+        return [part for part in re.split(r"[\s,;x×]+", text.strip()) if part]
+    return text.strip()
 
 
 def options_from(values: Mapping[str, Any], source: str = "command line") -> ImportOptions:
