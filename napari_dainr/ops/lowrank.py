@@ -18,7 +18,6 @@ __all__ = [
     "clip_singular_values",
     "in_chunks",
     "nuclear_norm",
-    "shrink_singular_values",
     "singular_values",
 ]
 
@@ -51,13 +50,6 @@ class Partition:
             raise ValueError("a partition into one block has no block size")
         rows, columns = (-(-(n + s) // self.block) * self.block for n, s in zip(self.matrix, self.start, strict=True))
         return self.block, rows, columns
-
-    @property
-    def n_blocks(self) -> int:
-        if self.block is None:
-            return 1
-        block, rows, columns = self._padded()
-        return (rows // block) * (columns // block)
 
     def split(self, series: Tensor) -> Tensor:
         """(frame, y, x) → (block, frame, pixel); pixels outside the image are 0, which adds no singular value."""
@@ -119,12 +111,6 @@ def clip_singular_values(matrices: Tensor, radius: float) -> Tensor:
     """Projection on the ball of spectral norm ``radius`` > 0: the prox of the conjugate of radius · ‖·‖_*."""
     values, vectors = _gram(matrices)
     return _scaled(matrices, radius / values.clamp_min(radius), vectors)
-
-
-def shrink_singular_values(matrices: Tensor, threshold: float) -> Tensor:
-    """Singular value soft thresholding, the prox of threshold · ‖·‖_* (Cai, Candès, Shen, SIAM J. Optim. 20:1956)."""
-    values, vectors = _gram(matrices)
-    return _scaled(matrices, (values - threshold).clamp_min(0) / values.clamp_min(1e-300), vectors)
 
 
 class _NuclearNorm(torch.autograd.Function):
