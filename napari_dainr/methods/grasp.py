@@ -7,37 +7,38 @@ Objective, with an unweighted data term and the complex temporal total variation
 GRASP is μ = 0. With μ > 0 the isotropic spatial total variation also fills the corners of k-space, which no spoke
 reaches: DA-INR's feature uses it.
 
-Solved by the primal-dual method of Chambolle and Pock (J. Math. Imaging Vis. 40:120, 2011), over-relaxed (Condat,
-J. Optim. Theory Appl. 158:460, 2013). The density weights W serve only as a diagonal preconditioner of the dual step
-(Ong, Uecker, Lustig, IEEE TMI 39:1646, 2020): they change how fast the minimum is reached, not where it is.
+methods/primal_dual.py has the solver.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import GraspConfig
-from napari_dainr.methods.problem import density_compensated
+from napari_dainr.methods.primal_dual import (
+    CONVERGENCE_STEPS,
+    PRIMAL_STEP,
+    RELAXATION,
+    noise_level,
+    preconditioned_norm,
+    relative_change,
+    step_data_dual,
+    still_average,
+)
 from napari_dainr.ops.resample import draw_series
 from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
-from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
+from napari_dainr.ops.temporal import clip_difference, temporal_difference, temporal_difference_adjoint
 
-__all__ = ["GraspMethod", "GraspState", "auto_lambda", "noise_level", "preconditioned_norm"]
+__all__ = ["LAMBDA_PER_NOISE", "GraspMethod", "GraspState", "auto_lambda"]
 
-PRIMAL_STEP = 0.7
-"""τ, the step of the images (whose 99.9th percentile is 1); found by measurement, see docs/explanation/methods.md."""
 LAMBDA_PER_NOISE = 0.6
-RELAXATION = 1.8
-"""Over-relaxation; must stay below 2."""
-POWER_ITERATIONS = 10
+"""λ over the standard deviation of the noise of a sample."""
 
 
 @dataclass
@@ -52,20 +53,6 @@ class GraspState:
     norm: float
     lam: float
     change: float
-
-
-def noise_level(problem: Problem) -> float:
-    """Standard deviation of the complex noise of a sample, from the rim of k-space, where there is little else.
-
-    The median magnitude of complex Gaussian noise is σ √ln 2; a median, so that strong edges do not count.
-    """
-    radius = torch.from_numpy(np.abs(problem.nufft.ktraj / np.asarray(problem.matrix)).max(axis=-1))
-    rim = (radius >= 0.9 * radius.clamp(max=0.5).max()) & (radius <= 0.5)
-    rim = rim.to(problem.device)
-    if problem.inside is not None:  # what is no part of A is zero, not noise
-        rim = rim & (problem.inside > 0)
-    magnitude = problem.kdata.abs().permute(0, 2, 1)[rim]
-    return float(magnitude.median()) / math.log(2) ** 0.5
 
 
 def auto_lambda(problem: Problem) -> float:
@@ -93,9 +80,7 @@ class GraspMethod:
         return state.step >= self.n_steps or state.change < self.config.tolerance
 
     def start(self, problem: Problem) -> GraspState:
-        # From the still average of all frames: the minimum is the same, but the path comes from the smooth side and
-        # does not first have to take every frame's streaks away.
-        x = density_compensated(problem).mean(dim=0, keepdim=True).repeat(problem.n_frames, 1, 1)
+        x = still_average(problem)
         chosen = self.config.lam if self.config.lam is not None else auto_lambda(problem)
         return GraspState(
             step=0,
@@ -121,31 +106,19 @@ class GraspMethod:
             gradient = gradient + spatial_gradient_adjoint(state.space_dual)
         x = state.x - tau * gradient
         ahead = 2 * x - state.x
-        residual = problem.forward(ahead, frames)
 
-        def data_part(rows: slice) -> Tensor:
-            # prox of the conjugate of ½‖· − y‖², then over-relaxation; in place, as these are the largest arrays.
-            residual[rows] -= problem.kdata[rows]
-            dual = (state.data_dual[rows] + sigma[rows] * residual[rows]) / (1 + sigma[rows])
-            return torch.lerp(state.data_dual[rows], dual, RELAXATION)
-
-        tv_dual = state.tv_dual + sigma_tv * temporal_difference(ahead)
-        if state.lam > 0:
-            tv_dual = tv_dual * (state.lam / tv_dual.abs().clamp_min(state.lam))
-        else:
-            tv_dual = torch.zeros_like(tv_dual)
-
+        data_dual, residual = step_data_dual(problem, state.data_dual, ahead, sigma)
+        tv_dual = clip_difference(state.tv_dual + sigma_tv * temporal_difference(ahead), state.lam)
         if state.space_dual is not None:
             space_dual = state.space_dual + spatial_gradient(ahead) / (32 * tau)
             space_dual = clip_gradient(space_dual, state.lam * self.config.space_factor)
             state.space_dual = torch.lerp(state.space_dual, space_dual, RELAXATION)
 
-        change = torch.linalg.vector_norm(x - state.x) / torch.linalg.vector_norm(x).clamp_min(1e-20)
-        state.x = torch.lerp(state.x, x, RELAXATION)
-        state.data_dual = problem.in_groups(data_part, problem.n_frames)
+        change = relative_change(x, state.x)
+        state.x, state.data_dual = torch.lerp(state.x, x, RELAXATION), data_dual
         state.tv_dual = torch.lerp(state.tv_dual, tv_dual, RELAXATION)
         state.step += 1
-        if state.step % 5 == 0:
+        if state.step % CONVERGENCE_STEPS == 0:
             state.change = float(change)
         return {"data": residual.abs().mean(), "change": change}
 
@@ -178,19 +151,3 @@ class GraspMethod:
             lam=float(tensors["lam"]),
             change=float(tensors["change"]),
         )
-
-
-def preconditioned_norm(problem: Problem, seed: int) -> float:
-    """Largest eigenvalue of Aᴴ W A by power iteration, with a margin of 5 %."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (problem.n_frames, *problem.matrix)
-    real, imaginary = torch.randn((2, *shape), generator=generator)
-    vector = torch.complex(real, imaginary).to(problem.device)
-    frames = list(range(problem.n_frames))
-    weights = problem.dcf[:, None]
-    value = 1.0
-    for _ in range(POWER_ITERATIONS):
-        vector = problem.adjoint(weights * problem.forward(vector, frames), frames)
-        value = float(torch.linalg.vector_norm(vector))
-        vector = vector / value
-    return 1.05 * value

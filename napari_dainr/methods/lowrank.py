@@ -13,9 +13,7 @@ Trzasko and Manduca (ISMRM 2011, 4371); "sum" is L+S (Otazo, Candès, Sodickson,
 temporal-difference sparsifier.
 docs/explanation/rivals-regularised.md lists the differences.
 
-Solved by the primal-dual method of Chambolle and Pock (J. Math. Imaging Vis. 40:120, 2011), over-relaxed (Condat,
-J. Optim. Theory Appl. 158:460, 2013), one dual per term and partition; the density weights W are a diagonal
-preconditioner of the data dual and do not move the minimum (Ong, Uecker, Lustig, IEEE TMI 39:1646, 2020).
+methods/primal_dual.py has the solver; there is one dual per term and partition.
 """
 
 from __future__ import annotations
@@ -29,21 +27,25 @@ from torch import Tensor
 
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config.lowrank import LowrankConfig
-from napari_dainr.methods.grasp import noise_level, preconditioned_norm
-from napari_dainr.methods.problem import density_compensated
+from napari_dainr.methods.primal_dual import (
+    CONVERGENCE_STEPS,
+    PRIMAL_STEP,
+    RELAXATION,
+    noise_level,
+    preconditioned_norm,
+    relative_change,
+    step_data_dual,
+    still_average,
+)
 from napari_dainr.ops.lowrank import CHUNK, Partition, clip_singular_values, in_chunks, singular_values
 from napari_dainr.ops.resample import draw_series
 from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
-from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
+from napari_dainr.ops.temporal import clip_difference, temporal_difference, temporal_difference_adjoint
 
 __all__ = ["LowrankMethod", "LowrankState", "auto_lambdas"]
 
-PRIMAL_STEP = 0.7
-"""τ, the step of the images (whose 99.9th percentile is 1), as for GRASP."""
 DATA_SHARE, LOWRANK_SHARE, SPARSE_SHARE = 0.5, 0.25, 0.25
 """How the budget τ Σ σ_i ‖K_i‖² ≤ 1 is divided between the duals."""
-RELAXATION = 1.8
-"""Over-relaxation; must stay below 2."""
 LOWRANK_PER_NOISE = 0.15
 SPARSE_PER_NOISE = 0.3
 
@@ -74,16 +76,15 @@ class LowrankState:
         return self.parts.sum(dim=0) if self.parts.shape[0] > 1 else self.parts[0]
 
 
-def auto_lambdas(problem: Problem, block_pixels: int) -> tuple[float, float]:
+def auto_lambdas(noise: float, n_frames: int, block_pixels: int) -> tuple[float, float]:
     """λ_L and λ_S from the measured noise σ of a sample.
 
     λ_L is in proportion to σ (√frames + √pixels), the largest singular value of noise in a block, so that one factor
     serves blocks of any size; λ_S is in proportion to σ. docs/explanation/rivals-regularised.md has the figures
     behind the factors.
     """
-    sigma = noise_level(problem)
-    edge = problem.n_frames**0.5 + block_pixels**0.5
-    return LOWRANK_PER_NOISE * sigma * edge, SPARSE_PER_NOISE * sigma
+    edge = n_frames**0.5 + block_pixels**0.5
+    return LOWRANK_PER_NOISE * noise * edge, SPARSE_PER_NOISE * noise
 
 
 class LowrankMethod:
@@ -120,13 +121,13 @@ class LowrankMethod:
 
     def start(self, problem: Problem) -> LowrankState:
         config = self.config
-        # From the still average, as GRASP: the minimum is the same, the path has fewer streaks to take away.
-        still = density_compensated(problem).mean(dim=0, keepdim=True).repeat(problem.n_frames, 1, 1)
+        still = still_average(problem)
         parts = torch.stack([still, torch.zeros_like(still)]) if config.model == "sum" else still[None]
         rows, columns = problem.matrix
         pixels = rows * columns if config.scope == "global" else min(config.block, rows) * min(config.block, columns)
-        lam_lowrank, lam_sparse = auto_lambdas(problem, pixels)
-        lam_space = config.space_factor * noise_level(problem)
+        noise = noise_level(problem)
+        lam_lowrank, lam_sparse = auto_lambdas(noise, problem.n_frames, pixels)
+        lam_space = config.space_factor * noise
         return LowrankState(
             step=0,
             parts=parts,
@@ -165,14 +166,8 @@ class LowrankMethod:
         parts = state.parts - tau * gradient
         ahead = 2 * parts - state.parts
         whole = ahead[0] if n_parts == 1 else ahead.sum(dim=0)
-        residual = problem.forward(whole, frames)
 
-        def data_part(rows: slice) -> Tensor:
-            # prox of the conjugate of ½‖· − y‖², then over-relaxation; in place, as these are the largest arrays.
-            residual[rows] -= problem.kdata[rows]
-            dual = (state.data_dual[rows] + sigma[rows] * residual[rows]) / (1 + sigma[rows])
-            return torch.lerp(state.data_dual[rows], dual, RELAXATION)
-
+        data_dual, residual = step_data_dual(problem, state.data_dual, whole, sigma)
         lowrank_dual = state.lowrank_dual + sigma_lowrank * ahead[0]
         radius = state.lam_lowrank / n_partitions
         lowrank_dual = torch.stack(
@@ -181,23 +176,19 @@ class LowrankMethod:
                 for partition, dual in zip(self._partitions(problem.matrix), lowrank_dual, strict=True)
             ]
         )
-        sparse_dual = state.sparse_dual + sigma_sparse * temporal_difference(ahead[-1])
-        if state.lam_sparse > 0:
-            sparse_dual = sparse_dual * (state.lam_sparse / sparse_dual.abs().clamp_min(state.lam_sparse))
-        else:
-            sparse_dual = torch.zeros_like(sparse_dual)
-
+        sparse_dual = clip_difference(
+            state.sparse_dual + sigma_sparse * temporal_difference(ahead[-1]), state.lam_sparse
+        )
         if state.space_dual is not None:
             space_dual = clip_gradient(state.space_dual + sigma_space * spatial_gradient(whole), state.lam_space)
             state.space_dual = torch.lerp(state.space_dual, space_dual, RELAXATION)
 
-        change = torch.linalg.vector_norm(parts - state.parts) / torch.linalg.vector_norm(parts).clamp_min(1e-20)
-        state.parts = torch.lerp(state.parts, parts, RELAXATION)
-        state.data_dual = problem.in_groups(data_part, problem.n_frames)
+        change = relative_change(parts, state.parts)
+        state.parts, state.data_dual = torch.lerp(state.parts, parts, RELAXATION), data_dual
         state.lowrank_dual = torch.lerp(state.lowrank_dual, lowrank_dual, RELAXATION)
         state.sparse_dual = torch.lerp(state.sparse_dual, sparse_dual, RELAXATION)
         state.step += 1
-        if state.step % 5 == 0:
+        if state.step % CONVERGENCE_STEPS == 0:
             state.change = float(change)
         return {"data": residual.abs().mean(), "change": change}
 

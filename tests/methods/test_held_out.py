@@ -10,8 +10,8 @@ import torch
 
 from napari_dainr.data import bin_spokes
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.grasp import noise_level
 from napari_dainr.methods.held_out import hold_out
+from napari_dainr.methods.primal_dual import noise_level
 from napari_dainr.methods.problem import density_compensated, make_problem
 from napari_dainr.phantom import cine_phantom, simulate_kspace
 from napari_dainr.recipe import Finished, Notice, Progress, recipe_from, run

@@ -1,7 +1,7 @@
 """Settings of every method, each said once: command-line flags, recipe files, the form and the docs come from here.
 
-One file per method, and ``fields`` for what several have; no torch in any of them, as the form is drawn before an engine
-is loaded.
+One file per method, and ``fields`` for what several have; no torch in any of them, as the form is drawn before an
+engine is loaded.
 """
 
 from __future__ import annotations
