@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["DainrError", "ExportError", "InputError", "ResourceError", "is_out_of_memory", "reason_of"]
+__all__ = ["DainrError", "ExportError", "InputError", "ResourceError", "is_out_of_memory", "printable", "reason_of"]
 
 
 class DainrError(Exception):
     """Base of all errors that are meant for the user: one sentence that says what is wrong, where, and what to do."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InputError(DainrError):
@@ -19,6 +22,11 @@ class ResourceError(DainrError):
 
 class ExportError(DainrError):
     """A result could not be written; what was there before is unharmed."""
+
+
+def printable(text: str) -> str:
+    """Text on one line: a file name may hold line feeds and control characters, a message shall not."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def reason_of(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr.errors import InputError, ResourceError, reason_of
+from napari_dainr.errors import InputError, ResourceError, printable, reason_of
 
 __all__ = ["Extracted", "label", "main", "memory_cap", "plain_file", "read_in_child"]
 
@@ -59,7 +59,7 @@ def plain_file(path: Path, wanted: str = "a k-space file") -> int:
 
 def label(path: Path) -> str:
     """A name for titles and logs: the file's own, without folder and suffix, printable."""
-    return "".join(c if c.isprintable() else "?" for c in Path(path).stem)
+    return printable(Path(path).stem)
 
 
 def memory_cap(file_bytes: int) -> int:

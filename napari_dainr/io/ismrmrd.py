@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_dainr.acquired import Acquired
 from napari_dainr.data import KSpace
 from napari_dainr.errors import InputError
-from napari_dainr.importing import kspace_of
+from napari_dainr.importing import ImportOptions, kspace_of
 from napari_dainr.io.atomic import atomic_write
 from napari_dainr.io.child import label, read_in_child
 
@@ -27,13 +27,13 @@ _DAY_TICKS = round(86400 / TICK_S)
 _NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 
 
-def read_ismrmrd(path: Path, timeout_s: float | None = None, dataset: str | None = None) -> Acquired:
+def read_ismrmrd(path: Path, options: ImportOptions | None = None, timeout_s: float | None = None) -> Acquired:
     """Read raw data; the file is only ever opened for reading, in a child process.
 
     Parameters
     ----------
-    dataset
-        Name of the data set, or its number from 0; the first by default.
+    options
+        ``dataset``: name of the data set, or its number from 0; the first by default.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def read_ismrmrd(path: Path, timeout_s: float | None = None, dataset: str | None
         If it is not ISMRMRD, or is damaged.
     """
     path = Path(path)
-    arrays, facts = read_in_child("ismrmrd", path, timeout_s, dataset=dataset)
+    arrays, facts = read_in_child("ismrmrd", path, timeout_s, dataset=options.dataset if options else None)
     return acquired_of(arrays, facts, path)
 
 
