@@ -70,6 +70,12 @@ class Acquired:
         Repetition time by the header, seconds: from one spoke to the next.
     spokes_per_frame : int or None
         Where counters of the file say so.
+    lines : (spoke,) int64 or None
+        Phase-encoding line, or number of the spoke, of each readout by the counters.
+    centre_line : int or None
+        Line at the k-space centre, by the header.
+    frames : (spoke,) int64 or None
+        Cardiac phase or repetition of each readout by the counters, where there are several.
     noise : (coil, sample) complex64 or None
         Samples of a noise scan.
     noise_bandwidth_ratio
@@ -99,6 +105,9 @@ class Acquired:
     tick_s: float = 0.0
     tr_s: float | None = None
     spokes_per_frame: int | None = None
+    lines: NDArray[np.int64] | None = None
+    centre_line: int | None = None
+    frames: NDArray[np.int64] | None = None
     noise: NDArray[np.complex64] | None = None
     noise_bandwidth_ratio: float = 1.0
     csm: NDArray[np.complex64] | None = None
@@ -115,8 +124,10 @@ class Acquired:
             good = (
                 (self.ktraj is None or self.ktraj.shape == (spokes, readout, 2))
                 and (self.times_s is None or self.times_s.shape == (spokes,))
-                and (self.noise is None or self.noise.ndim == 2 and len(self.noise) == coils)
-                and (self.csm is None or self.csm.ndim == 4 and self.csm.shape[1] == coils)
+                and (self.lines is None or self.lines.shape == (spokes,))
+                and (self.frames is None or self.frames.shape == (spokes,))
+                and (self.noise is None or (self.noise.ndim == 2 and len(self.noise) == coils))
+                and (self.csm is None or (self.csm.ndim == 4 and self.csm.shape[1] == coils))
                 and (self.third == "partition") == (self.partitions is not None)
                 and (self.partitions is None or len(self.partitions.numbers) == thirds)
                 and all(
