@@ -87,6 +87,8 @@ class DataSection(QWidget):
         self.summary = Note("Open an ISMRMRD file with golden-angle radial k-space, or the sample data.")
         self.facts = Note()
         self.details = section("detected and assumed", self.facts)
+        self.import_button = QPushButton("What the file means…")
+        self.import_button.setToolTip("Say what a raw file means, and see how it looks if it is read otherwise.")
         self.slice = SpinBox(0, 9999, _tip("slice_index"))
         self.slice_row = QWidget()
         slice_form = _form()
@@ -100,7 +102,7 @@ class DataSection(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for widget in (self.summary, self.slice_row, self.details):
+        for widget in (self.summary, self.slice_row, self.details, self.import_button):
             layout.addWidget(widget)
         layout.insertLayout(0, head)
 
@@ -135,6 +137,7 @@ class DataSection(QWidget):
         self.open_button.setEnabled(button.enabled)
         self.open_button.setToolTip(button.tip)
         self.sample_button.setEnabled(button.enabled)
+        self.import_button.setVisible(phase not in (Phase.EMPTY, Phase.LOADING))
         if phase is Phase.LOADING:
             self.name.setText("loading…")
         elif self._model.source is None:

@@ -75,6 +75,8 @@ class Session:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.model = Model()
+        self.asked: Source | None = None
+        """What was to be read last, whether or not it could be."""
         self.series: ImageSeries | None = None
         self.recipe: Recipe | None = None
         self.folder: Path | None = None
@@ -107,7 +109,7 @@ class Session:
         if not self.model.apply(Action.LOAD):
             self.told.emit("warning", f"{source.label} was not opened: a reconstruction is running; stop it first.", "")
             return False
-        self._take = take
+        self._take, self.asked = take, source
         job = self._new_job()
         self._begin(job, self._loaded, _worker.load, source, self._scratch.samples)
         return True
@@ -295,6 +297,7 @@ class Session:
         if isinstance(outcome, Failed):
             self._fail(outcome)
             return
+        self.asked = outcome.source
         self.model.set_data(outcome.kspace, outcome.source)
         self._name = outcome.kspace.name
         try:

@@ -59,6 +59,7 @@ class ReconstructionDock(QScrollArea):
         self.data.open_button.clicked.connect(self._ask_for_file)
         for name, action in self.data.sample_actions.items():
             action.triggered.connect(lambda _=False, name=name: self.session.load(Source(sample=name)))
+        self.data.import_button.clicked.connect(self._show_import)
         self.run_panel.buttons["save_recipe"].clicked.connect(self._ask_save_recipe)
         self.run_panel.buttons["save_run"].clicked.connect(self._ask_save_run)
         self.run_panel.buttons["export"].clicked.connect(self._ask_export)
@@ -123,6 +124,11 @@ class ReconstructionDock(QScrollArea):
             viewer.events.theme.disconnect(self._follow_theme)
             self._viewer = None
             self.session.leave()
+
+    def _show_import(self) -> None:
+        from napari_dainr.gui.importing.commands import show_import
+
+        show_import(self.session.asked)
 
     def _ask_for_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open radial k-space", "", FILE_FILTER)
