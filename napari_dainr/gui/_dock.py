@@ -26,6 +26,8 @@ class ScrollDock(QScrollArea):
 
     NAME = "dock"
     AREA = "right"
+    TABBED = False
+    """Behind the other docks of its area, as a tab, rather than below them."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -75,8 +77,9 @@ def find_or_open(viewer: napari.viewer.Viewer, kind: type[D]) -> D:
     dock = find(viewer, kind)
     if dock is None:
         dock = kind(viewer)
-        viewer.window.add_dock_widget(dock, name=kind.NAME, area=kind.AREA)
+        viewer.window.add_dock_widget(dock, name=kind.NAME, area=kind.AREA, tabify=kind.TABBED)
     frame = dock.parentWidget()
     if frame is not None:
         frame.show()
+        frame.raise_()
     return dock

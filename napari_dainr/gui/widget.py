@@ -168,4 +168,5 @@ def open_dock(viewer: napari.viewer.Viewer) -> ReconstructionDock:
     frame = dock.parentWidget()
     if frame is not None:
         frame.show()
+        frame.raise_()
     return dock

@@ -66,6 +66,7 @@ class ImportDock(ScrollDock):
     """Say what a file means, see the picture that follows, and read the file that way."""
 
     NAME = "Import"
+    TABBED = True
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
@@ -190,6 +191,8 @@ class ImportDock(ScrollDock):
         else:
             button.clicked.disconnect()
         button.setText(look.title)
+        button.setCheckable(True)
+        button.setChecked(look.options == self._read_with)
         button.setEnabled(look.picture is not None)
         button.setIcon(QIcon() if look.picture is None else QIcon(_pixmap(look.picture, SMALL)))
         button.setToolTip(look.problem or f"Read the angles as: {look.title}.")
