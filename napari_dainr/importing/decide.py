@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from napari_dainr.acquired import Acquired
 from napari_dainr.data import KSpace
 from napari_dainr.importing.angles import trajectory_of
 from napari_dainr.importing.options import ImportOptions
+from napari_dainr.importing.preparing import prepared
 from napari_dainr.importing.times import spoke_times
 from napari_dainr.trajectory import Geometry
 
@@ -23,7 +26,7 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
     options = options or ImportOptions()
     detected = {"format": acquired.format, **acquired.detected}
     assumed = dict(acquired.assumed)
-    kdata = acquired.kdata
+    acquired, used = prepared(acquired, options, detected, assumed)
     geometry = _geometry(acquired, options, assumed)
     ktraj = trajectory_of(acquired, options, geometry, detected, assumed)
     times = spoke_times(acquired, options, detected, assumed)
@@ -33,10 +36,12 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
     hint = acquired.spokes_per_frame
     if hint:
         detected["spokes per frame"] = f"{hint}, by the frame counter"
+        if not used.all():
+            detected["spokes per frame"] += "; frames after a left-out spoke begin one spoke later"
     return KSpace(
-        kdata=kdata,
-        ktraj=ktraj,
-        spoke_times_s=times,
+        kdata=acquired.kdata if used.all() else np.ascontiguousarray(acquired.kdata[:, :, used]),
+        ktraj=ktraj[used],
+        spoke_times_s=times[used],
         matrix=geometry.matrix,
         fov_mm=geometry.fov_mm,
         name=acquired.name,

@@ -45,6 +45,16 @@ class ImportOptions(BaseModel):
     )
     first_angle_deg: float | None = Field(None, title="first angle", description="Angle of the first spoke, degrees.")
     reversed: bool | None = Field(None, description="Spokes turn from +kx towards −ky.")
+    leave_out_coils: tuple[int, ...] = Field(
+        (), title="leave out coils", description="Coils to leave out, from 0, besides those found dead or not finite."
+    )
+    leave_out_spokes: tuple[int, ...] = Field(
+        (), title="leave out spokes", description="Spokes to leave out, from 0, besides those found dead or struck."
+    )
+    keep_all: bool = Field(
+        False, title="keep all", description="Look for no bad coils and spokes; only what is named is left out."
+    )
+    prewhiten: bool = Field(True, description="Make the noise of the coils white, where the file holds a noise scan.")
 
     def shareable(self) -> dict[str, Any]:
         """What results may carry: only what differs from the defaults, and no path or name that the user chose."""

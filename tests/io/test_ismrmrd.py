@@ -14,6 +14,7 @@ import pytest
 
 from napari_dainr.data import KSpace
 from napari_dainr.errors import ExportError, InputError
+from napari_dainr.importing import ImportOptions
 from napari_dainr.io import read_kspace
 from napari_dainr.io.ismrmrd import write_ismrmrd
 from napari_dainr.trajectory import radial_ktraj
@@ -315,15 +316,21 @@ def test_headers_that_cannot_be(edit: Edit, old: str, new: str, message: str) ->
 
 
 @pytest.mark.parametrize(
-    ("coil", "value", "message"), [(1, np.nan, "NaN or Inf in coil 1"), (2, 0, "all zero in coil 2")]
+    ("coil", "value", "words"), [(1, np.nan, "coil 1: NaN or Inf"), (2, 0, "coil 2: all zero")]
 )
-def test_dead_coils(edit: Edit, coil: int, value: float, message: str) -> None:
+def test_dead_coils_are_left_out_with_a_word(
+    make_kspace: Make, edit: Edit, coil: int, value: float, words: str
+) -> None:
     def spoil(rows: Any) -> None:
         for i in range(len(rows)):
             rows["data"][i].reshape(3, -1)[coil] = value
 
-    with pytest.raises(InputError, match=message):
-        read_kspace(edit(spoil))
+    path = edit(spoil)
+    kspace = read_kspace(path)
+    assert words in kspace.detected["left-out coils"]
+    np.testing.assert_array_equal(kspace.kdata, np.delete(make_kspace().kdata, coil, axis=1))
+    with pytest.raises(InputError, match=f"in coil {coil}"):
+        read_kspace(path, ImportOptions(keep_all=True))
 
 
 def test_other_group_names_and_several_datasets(edit: Edit) -> None:
