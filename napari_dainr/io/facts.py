@@ -1,0 +1,57 @@
+"""What is written beside the pixels of a series, in every format that can hold words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_dainr import RESEARCH_USE
+from napari_dainr.data import ImageSeries
+from napari_dainr.errors import ExportError
+
+__all__ = ["ORIENTATION", "WRITTEN_BY", "facts_text", "holds_mark", "series_facts"]
+
+WRITTEN_BY = "napari-dainr"
+"""Mark by which files of this program are known, so that only they are replaced."""
+
+ORIENTATION = (
+    "Unknown. What is stored makes viewers show the columns from left to right and the rows from top to bottom; it "
+    "says nothing about the patient or the scanner."
+)
+
+
+def series_facts(series: ImageSeries, intensity: str) -> dict[str, Any]:
+    """JSON-able: times and marks of all frames, sizes, method, and what may be done with it.
+
+    ``series.info`` stays out: it holds the recipe, and with it names of files.
+    """
+    return {
+        "written_by": WRITTEN_BY,
+        "note": RESEARCH_USE,
+        "method": series.method,
+        "intensity": f"{intensity} in arbitrary units, one scale for the whole series",
+        "orientation": ORIENTATION,
+        "pixel_mm": {"y": float(series.pixel_mm[0]), "x": float(series.pixel_mm[1])},
+        "frame_step_s": series.frame_step_s,
+        "frame_duration_s": float(series.frame_duration_s),
+        "times_s": [float(time) for time in series.times_s],
+        "interpolated": [bool(mark) for mark in series.interpolated],
+    }
+
+
+def facts_text(facts: dict[str, Any], name: str, indent: int | None = 1) -> str:
+    """Facts as JSON; raises ExportError, which names the file, for what JSON cannot hold."""
+    try:
+        return json.dumps(facts, indent=indent, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"{name}: the facts of the series cannot be written as JSON ({error}).") from None
+
+
+def holds_mark(path: Path, mark: bytes, within: int = 1 << 16) -> bool:
+    """Whether a file has these bytes near its start; nothing of it is parsed."""
+    try:
+        with path.open("rb") as file:
+            return mark in file.read(within)
+    except OSError:
+        return False
