@@ -21,6 +21,10 @@ class ImportOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str | None = Field(None, description="Name or number of the data set, where a file holds several.")
+    contrast: int | None = Field(None, ge=0, description="Number of the echo, where the file holds several, from 0.")
+    set_number: int | None = Field(
+        None, ge=0, title="set", description="Number of the set, where the file holds several, from 0."
+    )
     variables: dict[str, str] = Field(
         default_factory=dict, description="Role → name of the variable, for files without a fixed layout."
     )

@@ -1,0 +1,97 @@
+"""What all readers of readout tables say to people about what they found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dainr.acquired import Partitions
+
+__all__ = ["DAY_TICKS", "TICK_S", "partitions_of", "said_of_arrangement", "what_the_samples_say"]
+
+TICK_S = 2.5e-3
+"""One tick of a time stamp in Siemens raw data and in ISMRMRD files made from it, seconds."""
+
+DAY_TICKS = round(86400 / TICK_S)
+"""Time stamps count from midnight."""
+
+_RADIAL_RATIO = 5.0
+_CARTESIAN_RATIO = 30.0
+_PEAK_RATIO = 10.0
+_MIN_READOUTS = 16
+
+
+def said_of_arrangement(facts: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Sentences (detected, assumed) about the facts of :class:`napari_dainr.io.readouts.Arrangement`."""
+    detected: dict[str, str] = {}
+    assumed: dict[str, str] = {}
+    for counter, (number, count, told) in facts["chosen"].items():
+        text = f"number {number} of {count}"
+        if told:
+            detected[counter] = f"{text}, as told"
+        else:
+            assumed[counter] = f"{text}, the first"
+    if facts["averages"] > 1:
+        detected["averages"] = f"{facts['averages']}, each kept as spokes of its own"
+    if facts["third"] == "partition":
+        detected["partitions"] = f"{len(facts['numbers'])} measured, a stack along kz"
+    if not facts["same_lines"]:
+        assumed["lines"] = f"the counters differ between {facts['third']}s; the angles are taken to be the same"
+    return detected, assumed
+
+
+def partitions_of(facts: dict[str, Any], count: int, centre: int) -> Partitions | None:
+    """Where the partitions lie, if the third axis is partitions.
+
+    Parameters
+    ----------
+    count, centre
+        Partitions of the full stack and number of the central one, by the header; a count below what is measured, or a
+        centre outside, is replaced by what is measured.
+    """
+    if facts["third"] != "partition":
+        return None
+    numbers = tuple(int(number) for number in facts["numbers"])
+    count = max(count, max(numbers) + 1)
+    return Partitions(numbers=numbers, count=count, centre=centre if 0 < centre < count else count // 2)
+
+
+def what_the_samples_say(kdata: NDArray[np.complex64], kind: str, detected: dict[str, str]) -> str:
+    """Correct the kind of trajectory by the energy of the readouts, where header and data contradict each other.
+
+    Each spoke passes the k-space centre, where nearly all energy is, so all spokes are about equally strong; of
+    Cartesian lines only the central ones are. Sequences that are written outside the protocol, such as Pulseq's, leave
+    "cartesian" in the header whatever they measure.
+
+    Parameters
+    ----------
+    kdata : (third, coil, spoke, readout)
+    kind
+        By the header.
+    detected
+        Gets the evidence where the data decide.
+
+    Returns
+    -------
+    kind : str
+    """
+    if kind not in ("cartesian", "unknown", "other") or kdata.shape[2] < _MIN_READOUTS:
+        return kind
+    third = kdata[kdata.shape[0] // 2]
+    profile = np.zeros((kdata.shape[2], kdata.shape[3]))
+    for coil in third:
+        profile += coil.real.astype(np.float64) ** 2 + coil.imag.astype(np.float64) ** 2
+    energy, along = profile.sum(axis=1), profile.sum(axis=0)
+    if not np.isfinite(energy).all() or not np.median(energy) > 0 or not np.median(along) > 0:
+        return kind
+    spread, peak = energy.max() / np.median(energy), along.max() / np.median(along)
+    if spread < _RADIAL_RATIO and peak > _PEAK_RATIO:
+        said = "" if kind == "unknown" else f", though the header says {kind}"
+        detected["readouts"] = f"spokes: the strongest has {spread:.2g} times the energy of the median{said}"
+        return "radial"
+    if kind in ("unknown", "other") and spread > _CARTESIAN_RATIO:
+        detected["readouts"] = f"Cartesian lines: the strongest has {spread:.2g} times the energy of the median"
+        return "cartesian"
+    return kind
