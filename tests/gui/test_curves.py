@@ -110,7 +110,7 @@ def read(dock: CurvesDock, qtbot: Any) -> Callable[[], None]:
 
     def wait() -> None:
         qtbot.waitUntil(
-            lambda: not (dock.reader._soon.isActive() or dock.reader._beside.busy or dock._tables_soon.isActive()),
+            lambda: not (dock.reader._soon.isActive() or dock.reader._beside.busy or dock.marks.is_due),
             timeout=WAIT_MS,
         )
 
@@ -505,8 +505,9 @@ def test_modes_median_band_and_phases(dock: CurvesDock, two_regions: Any, read: 
     tables.phases.item(2, 1).setText("900")
     assert "must lie between" in dock.banner.text.text()
     assert dock.figure_plan().phases[2].start_s == 11.5
+    read()
     tables.reset.click()
-    assert dock.edited_phases is None
+    assert dock.state.regions.phases is None
     assert dock.figure_plan().phases[2].start_s != 11.5
     row = [tables.quantities.item(0, column).text() for column in range(5)]
     assert row[:2] == ["Aorta", "DA-INR, 13 spokes"]
@@ -632,7 +633,7 @@ def test_closing_the_dock_keeps_the_regions_and_opening_it_finds_them(
         assert np.allclose(now.vertices, then.vertices, atol=1e-4)
     assert len(again.state.regions) == 3
     qtbot.waitUntil(lambda: len(again.plot.curves) == 3, timeout=WAIT_MS)
-    qtbot.waitUntil(lambda: not again._tables_soon.isActive(), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not again.marks.is_due, timeout=WAIT_MS)
 
 
 def test_theme_and_hidden_dock(dock: CurvesDock, viewer: Any, two_regions: Any, read: Callable[[], None]) -> None:

@@ -284,14 +284,14 @@ def test_modes_are_drawn_relative_to_the_baseline() -> None:
 
 def test_quantities_say_why_there_are_none() -> None:
     reading = bolus()
-    entries, remarks = quantity_entries([reading], View("signal", "mean", (4.0, 11.5)), Onset(), 10.0)
+    entries, _, remarks = quantity_entries([reading], View("signal", "mean", (4.0, 11.5)), Onset(), 10.0)
     assert not remarks
     assert entries[0].quantities.peak_relative_enhancement == pytest.approx(100)
     from dataclasses import replace
 
     assert isinstance(reading.curve, Curve)
     odd = replace(reading, curve=replace(reading.curve, times_s=reading.curve.times_s[::-1]))
-    entries, remarks = quantity_entries([odd], View("signal", "mean", (4.0, 11.5)), Onset(), 10.0)
+    entries, _, remarks = quantity_entries([odd], View("signal", "mean", (4.0, 11.5)), Onset(), 10.0)
     assert not entries
     assert "do not ascend" in remarks[0]
 

@@ -131,6 +131,17 @@ class Walker:
         start = self.random.uniform(-5, 40)
         self.dock.plot.baseline_dragged.emit(start, start + self.random.uniform(0, 9), True)
 
+    def do_marks(self) -> None:
+        dock, time_s = self.dock, self.random.uniform(-5, 60)
+        entries = dock.marks.menu_at(time_s).actions()
+        if entries:
+            self.random.choice(entries).trigger()
+        region_id = self.region_id()
+        if region_id:
+            dock.plot.arrival_dragged.emit(region_id, time_s, self.random.random() < 0.5)
+            dock.tables.quantities.fill(dock.quantity_entries())
+        dock.plot.phases_dragged.emit(dock.plot.phases, self.random.random() < 0.5)
+
     def do_seek(self) -> None:
         self.dock.plot.cursor_dragged.emit(self.random.uniform(-5, 60))
         if self.viewer.dims.ndim:
@@ -173,4 +184,4 @@ def test_random_walk(viewer: Any, qtbot: Any, seed: int) -> None:
     qtbot.waitUntil(lambda: not (dock.reader._soon.isActive() or dock.reader._beside.busy), timeout=WAIT_MS)
     keys = {(reading.region.id, reading.look.key) for reading in dock.reader.readings}
     assert keys == {(region.id, look.key) for region, look in dock.reader._pairs()}
-    qtbot.waitUntil(lambda: not dock._tables_soon.isActive(), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not dock.marks.is_due, timeout=WAIT_MS)

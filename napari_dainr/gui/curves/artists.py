@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from napari_dainr.analysis.phases import Phase
-from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
+from napari_dainr.gui.curves.drawn import Arrival, Drawn, LegendEntry
 from napari_dainr.gui.curves.style import CurveStyle
 
 __all__ = ["CurveArtists"]
 
 CURSOR = "#e8b23a"
 LEGEND_PX, PHASE_PX = 17, 15
+ARRIVAL_PX = 8
+"""From the upper edge of the axes to the middle of a triangle of arrival."""
 MOST_MARKERS = 60
 
 
@@ -86,6 +88,7 @@ class CurveArtists:
                                   transform=across, animated=True, zorder=5)  # fmt: skip
         (self._ends,) = axes.plot([0, 0], [0.03, 0.03], linestyle="none", marker="|", markersize=16, markeredgewidth=2,
                                   color="#8f98a3", transform=across, animated=True, zorder=5)  # fmt: skip
+        self._triangles: list[tuple[Any, Any]] = []
         axes.margins(0)
         axes.xaxis.set_major_locator(MaxNLocator(9))
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -110,6 +113,25 @@ class CurveArtists:
         """Key → its hollow markers."""
         return {key: artists.rings for key, artists in self._curves.items()}
 
+    def show_arrivals(self, arrivals: Sequence[Arrival]) -> None:
+        """A triangle for each; a dotted line below it if it was set by hand."""
+        from matplotlib.transforms import ScaledTranslation
+
+        axes = self.axes
+        for artists in self._triangles:
+            for artist in artists:
+                artist.remove()
+        self._triangles = []
+        across = axes.get_xaxis_transform()
+        below = across + ScaledTranslation(0, -ARRIVAL_PX / 100, axes.figure.dpi_scale_trans)
+        for one in arrivals:
+            line = axes.axvline(one.time_s, color=one.colour, alpha=0.75 if one.by_hand else 0.0, linewidth=1.0,
+                                linestyle=(0, (1, 2)), animated=True, zorder=2)  # fmt: skip
+            (triangle,) = axes.plot([one.time_s], [1.0], marker="v", markersize=7, linestyle="none", animated=True,
+                                    color=one.colour, markerfacecolor=one.colour if one.by_hand else "none",
+                                    markeredgewidth=1.3, transform=below, clip_on=False, zorder=7)  # fmt: skip
+            self._triangles.append((line, triangle))
+
     def draw_moving(self, cursor_s: float | None, baseline_s: tuple[float, float] | None) -> None:
         """Draw everything that moves into the canvas."""
         draw = self.axes.draw_artist
@@ -124,6 +146,9 @@ class CurveArtists:
         for place in range(4):  # all bands below all lines, and those below all markers
             for artists in self._curves.values():
                 draw(artists.all[place])
+        for pair in self._triangles:
+            for artist in pair:
+                draw(artist)
         if cursor_s is not None:
             self._cursor.set_xdata([cursor_s, cursor_s])
             draw(self._cursor)
@@ -134,6 +159,9 @@ class CurveArtists:
         """Nothing moves any more: let matplotlib draw all of it, without the cursor and the grips."""
         for artists in self._curves.values():
             for artist in artists.all:
+                artist.set_animated(False)
+        for pair in self._triangles:
+            for artist in pair:
                 artist.set_animated(False)
         for artist in (self._cursor, self._grip, self._ends):
             artist.remove()
@@ -231,6 +259,10 @@ class CurveArtists:
             )  # fmt: skip
             if number:
                 self._strip.append(axes.axvline(start, color=text, alpha=0.35, linewidth=0.7, linestyle=(0, (1, 2))))
+                self._strip.append(
+                    axes.axvspan(start, start, ymin=1.0, ymax=1.0 + strip, color=text, alpha=0.8, linewidth=1.6,
+                                 clip_on=False)
+                )  # fmt: skip
             room = wide * (end - start) / (high - low)
             name = phase.name if room > 6.0 * len(phase.name) else "".join(w[0] for w in phase.name.split()).upper()
             if room > 6.0 * len(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, QTimer
@@ -10,8 +11,6 @@ from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QMenu, QSplitter, Q
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.curves import MODES
-from napari_dainr.analysis.phases import Phase
-from napari_dainr.analysis.quantities import Onset
 from napari_dainr.analysis.regions import ROLES, RegionSet
 from napari_dainr.gui._dock import ScrollDock
 from napari_dainr.gui._parts import Banner
@@ -19,8 +18,9 @@ from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 from napari_dainr.gui.curves.figure import FigurePlan
 from napari_dainr.gui.curves.files import CurveFiles
 from napari_dainr.gui.curves.layer import RegionLayer
+from napari_dainr.gui.curves.marks import Marks
 from napari_dainr.gui.curves.plot import EMPTY, CurvePlot
-from napari_dainr.gui.curves.present import View, curve_entries, drawn_curves, facts_of, legend_of, quantity_entries
+from napari_dainr.gui.curves.present import View, curve_entries, drawn_curves, facts_of, legend_of
 from napari_dainr.gui.curves.reader import CurveReader
 from napari_dainr.gui.curves.reading import Look, look_at
 from napari_dainr.gui.curves.region_list import RegionList
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CurvesDock"]
 
-TABLE_MS = 120
 NARROW_PX = 860
 NO_SERIES = (
     "There is no series yet. Reconstruct one, open the sample “Radial k-space, liver with contrast agent”,\n"
@@ -64,7 +63,6 @@ class CurvesDock(ScrollDock):
         self.tables = Tables()
         self.note = QLabel()
         self.note.setMinimumWidth(100)
-        self.edited_phases: list[Phase] | None = None
         self.legend: list[LegendEntry] = []
         self._drawn: list[Drawn] = []
         self._facts = ""
@@ -72,9 +70,9 @@ class CurvesDock(ScrollDock):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.setWidget(self._inside())
         self.files = CurveFiles(self)
-        self._tables_soon = QTimer(self)
-        self._tables_soon.setSingleShot(True)
-        self._tables_soon.timeout.connect(self._fill_tables)
+        self.marks = Marks(
+            self.state, self.reader, self.plot, self.tables, self.toolbar, self.first_look, lambda: self.view, self.tell
+        )
         self.time_link = TimeLink(napari_viewer, self.plot, self.first_look)
         self._connect(napari_viewer)
         self.regions.take_existing()
@@ -142,13 +140,8 @@ class CurvesDock(ScrollDock):
         bar.mode.currentIndexChanged.connect(lambda _: self._show_curves())
         bar.statistic.currentIndexChanged.connect(lambda _: self._show_curves())
         bar.band.toggled.connect(lambda _: self._show_curves())
-        bar.auto_baseline.toggled.connect(self._auto_baseline)
         self.list.menu_asked.connect(self._more_for_region)
-        self.plot.baseline_dragged.connect(self._baseline_dragged)
         self.plot.read_out.connect(self._show_note)
-        self.tables.asked.connect(self._fill_tables)
-        self.tables.phases_edited.connect(self._phases_edited)
-        self.tables.phases.refused.connect(lambda text: self.tell("warning", text))
         state.changed.connect(self._regions_changed)
         state.selected.connect(self._selected)
         self.regions.armed_changed.connect(bar.show_armed)
@@ -178,7 +171,7 @@ class CurvesDock(ScrollDock):
         self.files.close()
         self.reader.close()
         self.regions.close()
-        self._tables_soon.stop()
+        self.marks.close()
 
     def tell(self, kind: str, text: str, details: str = "") -> None:
         """Show one sentence; ``kind`` is error, warning or info."""
@@ -243,7 +236,7 @@ class CurvesDock(ScrollDock):
         self.list.rename_selected()
 
     def add_regions(self, regions: RegionSet) -> None:
-        """Add regions; those with an id that is there are replaced."""
+        """Add regions; those with an id that is there are replaced. What was set by hand for them comes with them."""
         layer = self.reader.first_layer()
         if layer is None:
             return
@@ -251,7 +244,8 @@ class CurvesDock(ScrollDock):
         together = self.state.regions
         for region in regions:
             together = together.put(region)
-        self.state.set(together)
+        by_hand = {key: value for key in ("baseline_s", "phases") if (value := getattr(regions, key)) is not None}
+        self.state.set(replace(together, **by_hand))
 
     # ---------------------------------------------------------------- regions
 
@@ -329,10 +323,10 @@ class CurvesDock(ScrollDock):
         self.plot.set_curves(self._drawn, labels=(x_label, y_label), legend=self.legend, band=band)
         self.plot.set_baseline(self.baseline_s)
         self.list.fill(regions, pixels, remarks)
-        self._facts = facts_of(looks, self.baseline_s if self._drawn else None)
+        by_hand = self.state.regions.baseline_s is not None
+        self._facts = facts_of(looks, self.baseline_s if self._drawn else None, by_hand)
         self._show_note("")
-        if not self._tables_soon.isActive():
-            self._tables_soon.start(TABLE_MS)
+        self.marks.ask()
 
     def _show_note(self, read_out: str) -> None:
         self.note.setText(read_out or " · ".join(part for part in (self._facts, RESEARCH_USE) if part))
@@ -345,48 +339,18 @@ class CurvesDock(ScrollDock):
 
     def quantity_entries(self) -> list[QuantityEntry]:
         """Quantities of all curves, for a table."""
-        onset = Onset(str(self.tables.onset.currentData()))
-        entries, remarks = quantity_entries(self.reader.readings, self.view, onset, self.tables.auc_s.value())
-        if remarks:
-            self.tell("warning", remarks[0])
-        return entries
-
-    def _fill_tables(self) -> None:
-        if self._viewer is None:
-            return
-        entries = self.quantity_entries()
-        self.tables.quantities.fill(entries)
-        self._suggest_phases(entries)
-
-    def _suggest_phases(self, entries: list[QuantityEntry]) -> None:
-        suggestion = self.reader.suggest_phases(entries, self.first_look(), str(self.tables.agent.currentData()))
-        self.tables.show_phases(suggestion, self.edited_phases)
-        self.plot.set_phases(suggestion.phases if self.edited_phases is None else self.edited_phases)
-
-    def _phases_edited(self, phases: list[Phase] | None) -> None:
-        self.edited_phases = phases
-        self._fill_tables()
+        return self.marks.entries()
 
     def figure_plan(self) -> FigurePlan:
         """What a figure shows, as it is now."""
-        mode = self.view.mode
-        phases = self.reader.phases if self.edited_phases is None else tuple(self.edited_phases)
+        mode, marks = self.view.mode, self.marks
         return FigurePlan(
             tuple(self._drawn), self.plot.labels, tuple(self.legend), self.toolbar.band.isChecked(),
-            self.plot.limits, phases, None if mode == "signal" else self.baseline_s, self._facts,
+            self.plot.limits, marks.phases, None if mode == "signal" else self.baseline_s, self._facts,
+            marks.phase_note, marks.arrivals_by_hand,
         )  # fmt: skip
 
-    # ---------------------------------------------------------------- baseline, theme
-
-    def _auto_baseline(self, on: bool) -> None:
-        self.reader.set_baseline(None if on else self.baseline_s)
-
-    def _baseline_dragged(self, start: float, end: float, done: bool) -> None:
-        bar = self.toolbar.auto_baseline
-        bar.blockSignals(True)
-        bar.setChecked(False)
-        bar.blockSignals(False)
-        self.reader.set_baseline((start, end), reread=done)
+    # ---------------------------------------------------------------- theme
 
     def _follow_theme(self, *_: object) -> None:
         if self._viewer is None:

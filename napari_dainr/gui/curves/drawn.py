@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.gui.curves.style import CurveStyle
 
-__all__ = ["Drawn", "LegendEntry"]
+__all__ = ["Arrival", "Drawn", "LegendEntry"]
 
 LegendEntry = tuple[str, Any]
 """(text, :class:`CurveStyle` of a region, or line style of a series)."""
@@ -44,3 +44,24 @@ class Drawn:
     interpolated: NDArray[np.bool_]
     style: CurveStyle
     n: int
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """When the bolus arrives in a region: a triangle at the upper edge, filled if it was set by hand.
+
+    Parameters
+    ----------
+    region_id, name, colour
+        Of the region.
+    time_s
+        Seconds from the first spoke.
+    by_hand
+        Whether somebody put it there.
+    """
+
+    region_id: str
+    name: str
+    colour: str
+    time_s: float
+    by_hand: bool = False

@@ -10,7 +10,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.phases import Phase
 from napari_dainr.errors import InputError
 from napari_dainr.gui.curves.artists import CurveArtists
-from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
+from napari_dainr.gui.curves.drawn import Arrival, Drawn, LegendEntry
 from napari_dainr.io.atomic import atomic_write
 
 __all__ = ["FIGURE_FILES", "FigurePlan", "write_figure"]
@@ -18,7 +18,6 @@ __all__ = ["FIGURE_FILES", "FigurePlan", "write_figure"]
 FIGURE_FILES = {".png": 300, ".svg": 100, ".pdf": 100}
 """Suffix → dots per inch."""
 _SIZE_IN = (7.2, 3.7)
-_SUGGESTED = "Contrast phases are suggested from the curves; not a diagnosis."
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +32,10 @@ class FigurePlan:
         Window, or None not to show it.
     facts
         One line below: native temporal resolution and the like.
+    phase_note
+        One line that says whether the phases are a suggestion.
+    arrivals
+        Those that were set by hand.
     """
 
     curves: tuple[Drawn, ...]
@@ -43,6 +46,8 @@ class FigurePlan:
     phases: tuple[Phase, ...] = ()
     baseline_s: tuple[float, float] | None = None
     facts: str = ""
+    phase_note: str = ""
+    arrivals: tuple[Arrival, ...] = ()
 
 
 def write_figure(plan: FigurePlan, path: Path) -> None:
@@ -78,8 +83,9 @@ def _figure(plan: FigurePlan, dpi: int) -> Any:
     axes.set_xlim(*plan.limits[:2])
     axes.set_ylim(*plan.limits[2:])
     artists.show(plan.curves, plan.band)
+    artists.show_arrivals(plan.arrivals)
     size = (_SIZE_IN[0] * dpi, _SIZE_IN[1] * dpi)
-    lines = [line for line in (plan.facts, _SUGGESTED if plan.phases else "", RESEARCH_USE) if line]
+    lines = [line for line in (plan.facts, plan.phase_note if plan.phases else "", RESEARCH_USE) if line]
     artists.lay_out(plan.labels, plan.legend, plan.phases, size, below=13 * len(lines) + 2)
     artists.rest(plan.baseline_s)
     for number, line in enumerate(reversed(lines)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "TOOLS", "RegionLayer"]
 
 NAME = "Regions"
+KEPT = "napari-dainr regions"
+"""Key of the layer's metadata: what a dock that is opened later cannot see in the shapes."""
 TOOLS = {
     "ellipse": "add_ellipse",
     "rectangle": "add_rectangle",
@@ -121,6 +124,9 @@ class RegionLayer:
             if isinstance(layer, Shapes) and layer.ndim == 2 and {"id", "role", "kind"} <= set(layer.features):
                 self._pixel = (abs(float(layer.scale[0])), abs(float(layer.scale[1])))
                 self._adopt_layer(layer)
+                kept = layer.metadata.get(KEPT)
+                if isinstance(kept, str):
+                    self.state.regions = RegionSet.from_json(kept, NAME)
                 self._edited()
                 return
 
@@ -206,6 +212,7 @@ class RegionLayer:
             name = self.state.regions.free_name(ROLES[role].title)
             layer.feature_defaults = {
                 "id": "", "name": name, "role": role, "kind": self.armed, "fraction": np.nan, "locked": False,
+                "arrival_s": np.nan,
             }  # fmt: skip
             if not layer.selected_data:
                 layer.current_edge_color = ROLES[role].colour
@@ -263,7 +270,7 @@ class RegionLayer:
         """The regions as they are under the hand; locked ones as they were."""
         if self.layer is None:
             return self.state.regions
-        return RegionSet(tuple(self._found()[0]), self.state.regions.geometry)
+        return replace(self.state.regions, regions=tuple(self._found()[0]))
 
     # ---------------------------------------------------------------- events of the layer
 
@@ -352,6 +359,7 @@ class RegionLayer:
             layer.features = features
             if shapes:
                 layer.edge_color = colours
+            layer.metadata[KEPT] = replace(self.state.regions, regions=()).to_json()
             layer.refresh()
         self._show_selection(self.state.selection)
         self._defaults()

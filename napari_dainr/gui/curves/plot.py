@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
 
-from napari_dainr.analysis.phases import Phase
-from napari_dainr.gui.curves.artists import CurveArtists
-from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
+from napari_dainr.analysis.phases import Phase, start_limits, with_start
+from napari_dainr.gui.curves.artists import ARRIVAL_PX, PHASE_PX, CurveArtists
+from napari_dainr.gui.curves.drawn import Arrival, Drawn, LegendEntry
 
 __all__ = ["EMPTY", "CurvePlot"]
 
@@ -24,7 +25,7 @@ NEAR_PX = 6.0
 
 
 class CurvePlot(QWidget):
-    """Curves with a time cursor and a baseline window, both of which can be dragged.
+    """Curves with a time cursor, a baseline window, arrivals and phases, all of which can be dragged.
 
     Signals
     -------
@@ -32,12 +33,21 @@ class CurvePlot(QWidget):
         Seconds.
     baseline_dragged(float, float, bool)
         Start and end in seconds, and whether the mouse was let go.
+    arrival_dragged(str, float, bool)
+        Id of a region, seconds, and whether the mouse was let go.
+    phases_dragged(object, bool)
+        The phases with a border elsewhere, and whether the mouse was let go.
+    menu_asked(float, object)
+        Time under the mouse, seconds, and the place on the screen.
     read_out(str)
         What is under the mouse; empty if nothing is.
     """
 
     cursor_dragged = Signal(float)
     baseline_dragged = Signal(float, float, bool)
+    arrival_dragged = Signal(str, float, bool)
+    phases_dragged = Signal(object, bool)
+    menu_asked = Signal(float, object)
     read_out = Signal(str)
 
     def __init__(self) -> None:
@@ -57,12 +67,14 @@ class CurvePlot(QWidget):
         self._artists: CurveArtists | None = None
         self._background: Any = None
         self._legend: list[LegendEntry] = []
-        self._phases: tuple[Phase, ...] = ()
+        self.phases: tuple[Phase, ...] = ()
+        self.arrivals: tuple[Arrival, ...] = ()
         self._labels = ("time (s)", "")
         self._colours = ("#262930", "#f0f1f2")
         self._band = True
         self._grab = ""
         self._grab_at = 0.0
+        self._went = False
         self._range: tuple[float, float, float, float] | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -121,9 +133,20 @@ class CurvePlot(QWidget):
 
     def set_phases(self, phases: Sequence[Phase]) -> None:
         """Show contrast phases as a strip at the top."""
-        if tuple(phases) != self._phases:
-            self._phases = tuple(phases)
+        if tuple(phases) != self.phases and not self._grab.startswith("phase"):
+            self.phases = tuple(phases)
             self._ask(full=True)
+
+    def set_arrivals(self, arrivals: Sequence[Arrival]) -> None:
+        """Show when the bolus arrives in each region."""
+        if tuple(arrivals) != self.arrivals and not self._grab.startswith("arrival"):
+            self.arrivals = tuple(arrivals)
+            self._show_arrivals()
+
+    def _show_arrivals(self) -> None:
+        if self._artists is not None:
+            self._artists.show_arrivals(self.arrivals)
+            self._ask()
 
     def set_colours(self, background: str, text: str) -> None:
         """Follow the theme; colours as ``#rrggbb``."""
@@ -174,6 +197,7 @@ class CurvePlot(QWidget):
         self.axes = self.canvas.figure.add_subplot()
         self._artists = CurveArtists(self.axes)
         self._artists.set_colours(*self._colours)
+        self._artists.show_arrivals(self.arrivals)
         self._stack.addWidget(self.canvas)
         self.canvas.mpl_connect("draw_event", self._drawn)
         self.canvas.mpl_connect("button_press_event", self._pressed)
@@ -206,7 +230,7 @@ class CurvePlot(QWidget):
             self.axes.set_ylim(*self._range[2:])
         ratio = self.canvas.device_pixel_ratio
         size = (self.canvas.width() * ratio, self.canvas.height() * ratio)
-        self._artists.lay_out(self._labels, self._legend, self._phases, size)
+        self._artists.lay_out(self._labels, self._legend, self.phases, size)
 
     def _drawn(self, _: object) -> None:
         """matplotlib has drawn what rests: keep it, and put what moves over it."""
@@ -229,16 +253,30 @@ class CurvePlot(QWidget):
         return abs(float(event.x) - float(self.axes.transData.transform((time_s, 0.0))[0]))
 
     def _handle(self, event: Any) -> str:
-        """What the mouse would drag: ``cursor``, ``start``, ``end`` or ``window`` of the baseline; else nothing."""
+        """What the mouse would drag; empty for nothing.
+
+        ``cursor``; ``start``, ``end`` or ``window`` of the baseline; ``phase N``, the start of phase number N;
+        ``arrival ID``, that of a region.
+        """
+        ratio = float(self.canvas.device_pixel_ratio)
+        near = NEAR_PX * ratio
+        above = (float(event.y) - float(self.axes.bbox.y1)) / ratio
+        if 0 <= above <= PHASE_PX:
+            away = {n: self._pixels_to(event, self.phases[n].start_s) for n in range(1, len(self.phases))}
+            nearest = min(away, key=lambda n: away[n], default=0)
+            return f"phase {nearest}" if nearest and away[nearest] <= near else ""
         if event.inaxes is not self.axes:
             return ""
-        near = NEAR_PX * float(self.canvas.device_pixel_ratio)
+        if -above <= 2 * ARRIVAL_PX:
+            found = [one for one in self.arrivals if self._pixels_to(event, one.time_s) <= near + ratio]
+            if found:  # of two that lie on each other the one drawn last
+                return f"arrival {min(reversed(found), key=lambda one: self._pixels_to(event, one.time_s)).region_id}"
         if self.baseline_s is not None:
             ends = dict(zip(("start", "end"), self.baseline_s, strict=True))
             # Of two ends that lie on each other, the end is the one that can move.
-            found = [name for name in ("end", "start") if self._pixels_to(event, ends[name]) <= near]
-            if found and (self.cursor_s is None or self._pixels_to(event, self.cursor_s) > near / 2):
-                return found[0]
+            near_it = [name for name in ("end", "start") if self._pixels_to(event, ends[name]) <= near]
+            if near_it and (self.cursor_s is None or self._pixels_to(event, self.cursor_s) > near / 2):
+                return near_it[0]
             bottom = float(self.axes.transAxes.transform((0, 0))[1])
             inside = self.baseline_s[0] < event.xdata < self.baseline_s[1]
             if inside and event.y - bottom <= 2.5 * near:
@@ -246,27 +284,37 @@ class CurvePlot(QWidget):
         return "cursor" if self.cursor_s is not None and self._pixels_to(event, self.cursor_s) <= near else ""
 
     def _pressed(self, event: Any) -> None:
-        if event.button != 1 or event.inaxes is not self.axes:
+        if event.button == 3 and event.inaxes is self.axes:
+            self.menu_asked.emit(float(event.xdata), self.canvas.mapToGlobal(event.guiEvent.pos()))
+        handle = self._handle(event)
+        if event.button != 1 or not (handle or event.inaxes is self.axes):
             return
-        self._grab = self._handle(event) or "cursor"
-        self._grab_at = float(event.xdata)
+        self._grab, self._went = handle or "cursor", False
+        self._grab_at = self._time_at(event)
         if self._grab == "cursor":
-            self.cursor_dragged.emit(float(event.xdata))
+            self.cursor_dragged.emit(self._grab_at)
 
     def _moved(self, event: Any) -> None:
         if not self._grab:
             handle = self._handle(event)
             shape = Qt.CursorShape.SizeHorCursor if handle else Qt.CursorShape.ArrowCursor
             self.canvas.setCursor(Qt.CursorShape.SizeAllCursor if handle == "window" else shape)
-            self.read_out.emit(self._under(event))
+            self.read_out.emit(self._grip(handle) or self._under(event))
             return
-        time_s = float(self.axes.transData.inverted().transform((event.x, event.y))[0])
-        self._drag(time_s, done=False)
+        self._went = True
+        self._drag(self._time_at(event), done=False)
+
+    def _time_at(self, event: Any) -> float:
+        return float(self.axes.transData.inverted().transform((event.x, event.y))[0])
 
     def _drag(self, time_s: float, done: bool) -> None:
-        if self._grab == "cursor":
+        what, _, which = self._grab.partition(" ")
+        if what == "cursor":
             if not done:
                 self.cursor_dragged.emit(time_s)
+            return
+        if what in ("phase", "arrival"):
+            (self._drag_phase if what == "phase" else self._drag_arrival)(which, time_s, done)
             return
         if self.baseline_s is None:
             return
@@ -281,11 +329,45 @@ class CurvePlot(QWidget):
         self.set_baseline((start, end))
         self.baseline_dragged.emit(start, end, done)
 
+    def _drag_phase(self, which: str, time_s: float, done: bool) -> None:
+        number = int(which)
+        if number < len(self.phases):
+            low, high = start_limits(self.phases, number)
+            room = 0.01 * (high - low)
+            self.phases = with_start(self.phases, number, min(max(time_s, low + room), high - room))
+            self._ask(full=True)
+            self.read_out.emit(self._grip(self._grab))
+            self.phases_dragged.emit(self.phases, done)
+
+    def _drag_arrival(self, which: str, time_s: float, done: bool) -> None:
+        ends = [curve.times_s[place] for curve in self.curves for place in (0, -1)]
+        time_s = min(max(time_s, float(min(ends, default=time_s))), float(max(ends, default=time_s)))
+        self.arrivals = tuple(
+            replace(one, time_s=time_s, by_hand=True) if one.region_id == which else one for one in self.arrivals
+        )
+        self._show_arrivals()
+        self.read_out.emit(self._grip(self._grab))
+        self.arrival_dragged.emit(which, time_s, done)
+
     def _released(self, event: Any) -> None:
-        if self._grab and event.button == 1:
-            time_s = float(self.axes.transData.inverted().transform((event.x, event.y))[0])
+        if not self._grab or event.button != 1:
+            return
+        grab, time_s = self._grab, self._time_at(event)
+        if self._went or grab == "cursor":  # a click moves nothing
             self._drag(time_s, done=True)
-            self._grab = ""
+        self._grab = ""
+
+    def _grip(self, handle: str) -> str:
+        """What a handle is, in words."""
+        what, _, which = handle.partition(" ")
+        if what == "phase" and int(which) < len(self.phases):
+            phase = self.phases[int(which)]
+            return f"{phase.name} from {phase.start_s:.2f} s: drag to change"
+        one = next((one for one in self.arrivals if what == "arrival" and one.region_id == which), None)
+        if one is None:
+            return ""
+        how = "by hand; right-click to have it found" if one.by_hand else "found; drag to set it by hand"
+        return f"{one.name}: bolus arrival at {one.time_s:.2f} s, {how}"
 
     def _under(self, event: Any) -> str:
         """The point nearest to the mouse, in words."""

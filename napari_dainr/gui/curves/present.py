@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from napari_dainr.analysis.curves import Curve, baseline_of, in_mode
-from napari_dainr.analysis.quantities import Onset, curve_quantities
+from napari_dainr.analysis.quantities import Onset, curve_quantities, region_onset
 from napari_dainr.analysis.regions import Region
 from napari_dainr.errors import InputError
-from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
+from napari_dainr.gui.curves.drawn import Arrival, Drawn, LegendEntry
 from napari_dainr.gui.curves.reading import Look, Reading
-from napari_dainr.gui.curves.style import line_of, styles_of
+from napari_dainr.gui.curves.style import line_of, region_colour, styles_of
 from napari_dainr.io.curves import CurveEntry, QuantityEntry
 
-__all__ = ["View", "curve_entries", "drawn_curves", "facts_of", "legend_of", "quantity_entries", "short"]
+__all__ = [
+    "View",
+    "arrivals_of",
+    "curve_entries",
+    "drawn_curves",
+    "facts_of",
+    "legend_of",
+    "quantity_entries",
+    "short",
+]
 
 
 @dataclass(frozen=True)
@@ -83,14 +92,14 @@ def legend_of(readings: Sequence[Reading], regions: Sequence[Region], looks: Seq
     return legend
 
 
-def facts_of(looks: Sequence[Look], baseline_s: tuple[float, float] | None) -> str:
+def facts_of(looks: Sequence[Look], baseline_s: tuple[float, float] | None, by_hand: bool = False) -> str:
     """Native temporal resolution, what hollow markers are, and the baseline window, in one line."""
     resolutions = sorted({f"{look.frame_duration_s:.3g} s" for look in looks if look.timed})
     words = [f"Native temporal resolution {', '.join(resolutions)}"] if resolutions else []
     if any(look.interpolated.any() for look in looks):
         words.append("hollow markers: interpolated frames")
     if baseline_s is not None:
-        words.append(f"baseline {baseline_s[0]:.1f} to {baseline_s[1]:.1f} s")
+        words.append(f"baseline {baseline_s[0]:.1f} to {baseline_s[1]:.1f} s" + (" (by hand)" if by_hand else ""))
     return " · ".join(words)
 
 
@@ -107,19 +116,40 @@ def curve_entries(readings: Sequence[Reading], view: View) -> list[CurveEntry]:
 
 def quantity_entries(
     readings: Sequence[Reading], view: View, onset: Onset, auc_s: float
-) -> tuple[list[QuantityEntry], list[str]]:
-    """Quantities of all curves for a table, and one sentence for each curve that can have none."""
-    found, remarks = [], []
+) -> tuple[list[QuantityEntry], list[Reading], list[str]]:
+    """Quantities of all curves for a table, what each row was read from, and a sentence for each that can have none.
+
+    ``onset`` is for regions whose bolus arrival was not set by hand.
+    """
+    found, rows, remarks = [], [], []
     for reading in readings:
         if reading.curve is None or view.baseline_s is None:
             continue
         region, title = reading.region, reading.look.title
         try:
             values = curve_quantities(
-                reading.curve, view.baseline_s, onset=onset, auc_s=auc_s, statistic=view.statistic
+                reading.curve, view.baseline_s, onset=region_onset(region, onset), auc_s=auc_s, statistic=view.statistic
             )
         except InputError as error:
             remarks.append(f"{region.name}: {error}")
             continue
         found.append(QuantityEntry(title, region.name, region.role, reading.curve.n, values))
-    return found, remarks
+        rows.append(reading)
+    return found, rows, remarks
+
+
+def arrivals_of(
+    entries: Sequence[QuantityEntry], rows: Sequence[Reading], regions: Sequence[Region], look: Look | None
+) -> list[Arrival]:
+    """When the bolus arrives in each region, in one series."""
+    return [
+        Arrival(
+            row.region.id,
+            row.region.name,
+            region_colour(row.region, regions),
+            entry.quantities.onset_s,
+            row.region.arrival_s is not None,
+        )
+        for entry, row in zip(entries, rows, strict=True)
+        if look is not None and row.look.key == look.key and entry.quantities.onset_s is not None
+    ]

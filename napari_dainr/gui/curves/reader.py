@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,12 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_dainr.analysis.curves import suggest_baseline
-from napari_dainr.analysis.phases import Phase, PhaseSuggestion, suggest_phases
 from napari_dainr.analysis.regions import Region, RegionSet
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._time_layers import TimeLayers, title_of
 from napari_dainr.gui.curves.layer import RegionLayer
 from napari_dainr.gui.curves.reading import Look, Reading, cost, look_at, read
 from napari_dainr.gui.curves.state import RegionState
-from napari_dainr.io.curves import QuantityEntry
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -57,8 +55,7 @@ class CurveReader:
         self.regions = RegionSet()
         self.readings: list[Reading] = []
         self.baseline_s: tuple[float, float] | None = None
-        self.phases: tuple[Phase, ...] = ()
-        self._by_hand = False
+        self._held = False
         self._chosen: dict[str, bool] = {}
         self._versions: dict[str, int] = {}
         self._kept: dict[Key, tuple[int, tuple[float, float] | None, Reading]] = {}
@@ -155,6 +152,8 @@ class CurveReader:
     def now(self) -> None:
         """Read what is not known yet; large regions beside the event loop."""
         self._soon.stop()
+        if self._state.regions.baseline_s is not None and not self._held:
+            self.baseline_s = self._state.regions.baseline_s
         self._layer.stay_on_top()
         self.regions = self._layer.live()
         missing = [(region, look) for region, look in self._pairs() if self._known(region, look) is None]
@@ -229,11 +228,11 @@ class CurveReader:
         if again:
             self.ask()
 
-    # ---------------------------------------------------------------- baseline and phases
+    # ---------------------------------------------------------------- baseline
 
     def _suggest(self) -> bool:
         """Find the baseline window, unless it was set by hand; True if thresholds have to be read again for it."""
-        if self._by_hand:
+        if self._held or self._state.regions.baseline_s is not None:
             return False
         curves = [r for r in self.readings if r.curve is not None]
         best = [r for r in curves if not r.look.is_reference] or curves  # streaks are not an arrival
@@ -248,21 +247,9 @@ class CurveReader:
         thresholds = any(region.kind == "threshold" for region in self.regions)
         return changed and thresholds and (bool(plain) or first)
 
-    def set_baseline(self, window_s: tuple[float, float] | None, reread: bool = True) -> None:
-        """A window by hand, or None to have it found; ``reread`` also reads thresholds again."""
-        self._by_hand = window_s is not None
+    def hold_baseline(self, window_s: tuple[float, float] | None) -> None:
+        """A window that is being dragged, which goes before all others; None when it is let go."""
+        self._held = window_s is not None
         if window_s is not None:
             self.baseline_s = window_s
-        if reread:
-            self.ask()
-        self.read.emit()
-
-    def suggest_phases(self, entries: Sequence[QuantityEntry], look: Look | None, agent: str) -> PhaseSuggestion:
-        """Contrast phases from the first aorta and portal vein in one series."""
-        if look is None or not look.timed:
-            return PhaseSuggestion((), "Phases need a series with a time axis in seconds.", agent)
-        mine = [entry for entry in entries if entry.recon == look.title]
-        aorta, portal = (next((e.quantities for e in mine if e.role == role), None) for role in ("AO", "PV"))
-        suggestion = suggest_phases(aorta, portal, float(look.times_s[0]), float(look.times_s[-1]), agent=agent)
-        self.phases = suggestion.phases
-        return suggestion
+            self.read.emit()

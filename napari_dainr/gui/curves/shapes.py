@@ -29,7 +29,7 @@ __all__ = [
     "with_locked",
 ]
 
-COLUMNS = ("id", "name", "role", "kind", "fraction", "locked")
+COLUMNS = ("id", "name", "role", "kind", "fraction", "locked", "arrival_s")
 """Features of a layer of regions."""
 STAMP_MM = 12.0
 """Diameter of the circle that a click without a drag leaves."""
@@ -130,8 +130,9 @@ def region_of(
         name = new.free_name(name or ROLES[role].title)
     region_id = new.region_id if fresh else str(row["id"])
     locked = str(row.get("locked")) == "True"
+    arrival = None if fresh else _finite(row.get("arrival_s"))
     try:
-        return Region(world, kind, role, name, region_id, locked, outline, fraction)
+        return Region(world, kind, role, name, region_id, locked, outline, fraction, arrival)
     except InputError:
         return None
 
@@ -141,12 +142,17 @@ def _text(value: Any) -> str:
     return "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value)
 
 
-def _number(value: Any, otherwise: float) -> float:
+def _finite(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return otherwise
-    return number if 0 < number <= 1 else otherwise
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _number(value: Any, otherwise: float) -> float:
+    number = _finite(value)
+    return number if number is not None and 0 < number <= 1 else otherwise
 
 
 def features_of(regions: tuple[Region, ...], others: list[dict[str, Any]]) -> dict[str, Any]:
@@ -155,10 +161,11 @@ def features_of(regions: tuple[Region, ...], others: list[dict[str, Any]]) -> di
         {
             "id": r.id, "name": r.name, "role": r.role, "kind": r.kind, "locked": r.locked,
             "fraction": np.nan if r.fraction is None else r.fraction,
+            "arrival_s": np.nan if r.arrival_s is None else r.arrival_s,
         }
         for r in regions
     ]  # fmt: skip
-    blank: dict[str, Any] = {"fraction": np.nan, "locked": False}
+    blank: dict[str, Any] = {"fraction": np.nan, "locked": False, "arrival_s": np.nan}
     table: dict[str, Any] = {}
     for key in COLUMNS:
         column = np.empty(len(own) + len(others), dtype=object)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite, nan
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -18,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dainr.analysis.phases import AGENTS, Phase, PhaseSuggestion
-from napari_dainr.analysis.quantities import ONSETS, QUANTITIES, shown
+from napari_dainr.analysis.phases import AGENTS, Phase, with_start
+from napari_dainr.analysis.quantities import ONSETS, QUANTITIES, Quantity, shown
 from napari_dainr.errors import InputError
 from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note
 from napari_dainr.gui.curves.present import short
@@ -27,6 +28,10 @@ from napari_dainr.io.curves import QuantityEntry
 
 __all__ = ["QuantityTable", "Tables"]
 
+ARRIVAL = 3 + next(n for n, q in enumerate(QUANTITIES) if q.key == "bolus_arrival_time_s")
+"""Column of the bolus arrival time; how it was found stands beside it."""
+METHOD = ARRIVAL + 1
+COLUMNS: tuple[Quantity | None, ...] = (*QUANTITIES[: METHOD - 3], None, *QUANTITIES[METHOD - 3 :])
 _ONSET_NAMES = {"intersection": "Intersection-based", "threshold": "Baseline + 3 SD"}
 
 
@@ -38,45 +43,86 @@ def _quiet(table: QTableWidget, row_px: int = 23) -> None:
 
 
 class QuantityTable(QTableWidget):
-    """Rows (region, reconstruction); columns by their OSIPI names."""
+    """Rows (region, reconstruction); columns by their OSIPI names. A bolus arrival time can be typed over.
+
+    Signals
+    -------
+    arrival_typed(int, object)
+        Row, and the bolus arrival time in seconds; None to have it found.
+    refused(str)
+        One sentence about a time that cannot be.
+    """
+
+    arrival_typed = Signal(int, object)
+    refused = Signal(str)
 
     def __init__(self) -> None:
-        super().__init__(0, 3 + len(QUANTITIES))
-        self.setHorizontalHeaderLabels(["Region", "Series", "n", *(f"{q.symbol} ({q.unit})" for q in QUANTITIES)])
-        for number, quantity in enumerate(QUANTITIES):
+        super().__init__(0, 3 + len(COLUMNS))
+        titles = ["Method" if q is None else f"{q.symbol} ({q.unit})" for q in COLUMNS]
+        self.setHorizontalHeaderLabels(["Region", "Series", "n", *titles])
+        for number, quantity in enumerate(COLUMNS):
             item = self.horizontalHeaderItem(3 + number)
-            if item is not None:
-                item.setToolTip(f"{quantity.title} ({quantity.code}): {quantity.meaning}")
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+            if item is not None and quantity is None:
+                item.setToolTip("How the bolus arrival was found, or that it was set by hand.")
+            elif item is not None and quantity is not None:
+                more = " Double-click a time to type another; empty has it found again." * (3 + number == ARRIVAL)
+                item.setToolTip(f"{quantity.title} ({quantity.code}): {quantity.meaning}{more}")
+        self.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
+        self._filling = False
+        self.itemChanged.connect(self._changed)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         _quiet(self)
 
     def fill(self, entries: Sequence[QuantityEntry]) -> None:
         """Show these rows."""
+        if self.state() == QAbstractItemView.State.EditingState:
+            return  # never under the fingers of somebody who is typing a time
+        self._filling = True
         fewer = self.rowCount() != len(entries)
         self.setRowCount(len(entries))
         for row, entry in enumerate(entries):
             found = entry.quantities
-            values = [shown(getattr(found, q.key)) for q in QUANTITIES]
+            method = shown(None) if found.onset_s is None else found.onset_method.partition(" (")[0]
+            values = [method if q is None else shown(getattr(found, q.key)) for q in COLUMNS]
             for column, text in enumerate([entry.roi, short(entry.recon), str(entry.n), *values]):
                 item = self.item(row, column)
                 if item is None:
                     item = QTableWidgetItem()
                     self.setItem(row, column, item)
                 item.setText("–" if text == "not defined" else text)
-                key = QUANTITIES[column - 3].key if column > 2 else ""
+                quantity = COLUMNS[column - 3] if column > 2 else None
+                key = "bolus_arrival_time_s" if column == METHOD else quantity.key if quantity is not None else ""
                 item.setToolTip(self._tip(entry, key, text))
-                if column > 1:
+                if column != ARRIVAL:
+                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+                if column > 1 and column != METHOD:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._filling = False
         if entries and fewer:
             self.resizeColumnsToContents()
             self.setColumnWidth(1, min(170, self.columnWidth(1)))
 
+    def _changed(self, item: QTableWidgetItem) -> None:
+        if self._filling or item.column() != ARRIVAL:
+            return
+        text = item.text().strip().removesuffix("s").strip().replace(",", ".")
+        if text in ("", "–"):
+            self.arrival_typed.emit(item.row(), None)
+            return
+        try:
+            time_s = float(text)
+        except ValueError:
+            time_s = nan
+        if not isfinite(time_s):
+            self.refused.emit(f"Bolus arrival: {text!r} is no time; type seconds, or nothing to have it found.")
+            return
+        self.arrival_typed.emit(item.row(), time_s)
+
     def _tip(self, entry: QuantityEntry, key: str, text: str) -> str:
         found = entry.quantities
         if text == "not defined":
-            return "Not defined for this curve."
+            return "Not defined for this curve." + " Double-click to type a time." * (key == "bolus_arrival_time_s")
         if key == "bolus_arrival_time_s":
             return f"By {found.onset_method}. Native temporal resolution {found.frame_duration_s:.3g} s."
         if key in ("auc", "auc_relative") and found.auc_from_s is not None and found.auc_to_s is not None:
@@ -152,15 +198,7 @@ class PhaseTable(QTableWidget):
             start = float(text.replace(",", "."))
         except ValueError:
             raise InputError(f"{phase.name}: {text!r} is no number; give its start in seconds.") from None
-        before = phases[row - 1]
-        if not before.start_s < start < phase.end_s:
-            raise InputError(
-                f"{phase.name}: its start must lie between {before.start_s:.1f} and {phase.end_s:.1f} s, "
-                f"not at {start:g} s."
-            )
-        phases[row - 1] = Phase(before.name, before.start_s, start)
-        phases[row] = Phase(phase.name, start, phase.end_s)
-        return phases
+        return list(with_start(phases, row, start))
 
 
 class Tables(QTabWidget):
@@ -222,10 +260,8 @@ class Tables(QTabWidget):
         self.reset.clicked.connect(lambda _=False: self.phases_edited.emit(None))
         self.phases.edited.connect(self.phases_edited.emit)
 
-    def show_phases(self, suggestion: PhaseSuggestion, edited: Sequence[Phase] | None) -> None:
-        """Show the suggestion, or what the user made of it."""
-        phases = suggestion.phases if edited is None else tuple(edited)
+    def show_phases(self, phases: Sequence[Phase], by_hand: bool, note: str) -> None:
+        """Show phases, and what they are."""
         self.phases.fill(phases)
-        self.reset.setEnabled(edited is not None)
-        changed = "Changed by hand; begun as a suggestion, not a diagnosis."
-        self.phase_note.setText(changed if edited is not None else suggestion.reason or suggestion.note)
+        self.reset.setEnabled(by_hand)
+        self.phase_note.setText(note)
