@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["WeightAverage"]
 
@@ -14,6 +15,13 @@ class WeightAverage:
     """Exponential moving average of parameters, corrected for its start at zero.
 
     Without the correction the first hundred steps would be pulled towards zero weights.
+
+    Parameters
+    ----------
+    parameters
+        Those that are averaged; later calls give the same ones in the same order.
+    decay : float
+        Weight of what was, in (0, 1).
     """
 
     def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
@@ -21,8 +29,14 @@ class WeightAverage:
         self.count = 0
         self.sums = [torch.zeros_like(p) for p in parameters]
 
+    @classmethod
+    def over(cls, network: nn.Module, decay: float) -> Self | None:
+        """The average of a network's parameters; None where ``decay`` is 0."""
+        return cls(network.parameters(), decay) if decay > 0 else None
+
     @torch.no_grad()
     def update(self, parameters: Iterable[Tensor]) -> None:
+        """Count the parameters as they are now."""
         self.count += 1
         for total, parameter in zip(self.sums, parameters, strict=True):
             total.lerp_(parameter.detach(), 1 - self.decay)

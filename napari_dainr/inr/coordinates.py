@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["frame_coordinate", "interpolation_matrix", "pixel_coordinates"]
+__all__ = [
+    "frame_coordinate",
+    "frame_indices",
+    "grid_points",
+    "interpolation_matrix",
+    "pixel_coordinates",
+    "pixel_grid",
+]
 
 
 def pixel_coordinates(n: int, device: torch.device | str = "cpu") -> Tensor:
@@ -14,6 +21,21 @@ def pixel_coordinates(n: int, device: torch.device | str = "cpu") -> Tensor:
     The centre pixel is 0 at every size, so a render at another scale shows the same field of view without a shift.
     """
     return 2 * (torch.arange(n, dtype=torch.float32, device=device) - n // 2) / n
+
+
+def grid_points(*axes: Tensor) -> Tensor:
+    """(n₁ · n₂ · …, axes) points of the grid over positions along each axis, the last axis fastest."""
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
+
+
+def pixel_grid(matrix: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+    """(y · x, 2) positions (y, x) of all pixels of an image in [−1, 1]."""
+    return grid_points(*(pixel_coordinates(n, device) for n in matrix))
+
+
+def frame_indices(frames: Tensor | None, n_frames: int) -> Tensor:
+    """Fractional frame indices as they are drawn, (n,) float32; None means every measured frame."""
+    return torch.arange(n_frames, dtype=torch.float32) if frames is None else frames.to(torch.float32)
 
 
 def frame_coordinate(frame: Tensor | float, n_frames: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from napari_dainr.inr.coordinates import interpolation_matrix, pixel_coordinates
+from napari_dainr.inr.coordinates import grid_points, interpolation_matrix, pixel_coordinates
 from napari_dainr.inr.encodings import FrequencyEncoding
 from napari_dainr.inr.hashgrid import HashGrid, HashGridSpec
 from napari_dainr.inr.networks import Mlp
@@ -127,10 +127,8 @@ class DynamicField(nn.Module):
                 knots.append(torch.linspace(float(native[0]), float(native[-1]), count, device=device))
             if self.coarse == 1:
                 knots = fine
-            pixels = torch.stack(torch.meshgrid(*fine, indexing="ij"), dim=-1).reshape(-1, 2)
-            points = torch.stack(torch.meshgrid(*knots, indexing="ij"), dim=-1).reshape(-1, 2)
-            weights = [interpolation_matrix(k, f) for k, f in zip(knots, fine, strict=True)]
-            self._grids[matrix] = (pixels, points, weights[0], weights[1])
+            rows, columns = (interpolation_matrix(k, f) for k, f in zip(knots, fine, strict=True))
+            self._grids[matrix] = (grid_points(*fine), grid_points(*knots), rows, columns)
         return self._grids[matrix]
 
     def displacement(self, time: Tensor, matrix: tuple[int, int] | None = None) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,16 @@ from torch import Tensor, nn
 from napari_dainr.inr.averaging import WeightAverage
 from napari_dainr.inr.parallel import get_threads, run_parts
 
-__all__ = ["NetworkFit", "item_of_step", "late_decay", "side_by_side", "sum_gradients"]
+__all__ = [
+    "NetworkFit",
+    "adamw",
+    "item_of_step",
+    "late_decay",
+    "member_seed",
+    "side_by_side",
+    "sum_gradients",
+    "under",
+]
 
 T = TypeVar("T")
 
@@ -59,26 +69,44 @@ def late_decay(step: int, n_steps: int, to: float) -> float:
     return float(to**late)
 
 
+def member_seed(seed: int, member: int = 0) -> int:
+    """Seed of one of several networks that are fitted side by side; those of neighbouring seeds differ too."""
+    return seed * 7919 + member
+
+
+def adamw(*groups: dict[str, Any]) -> torch.optim.AdamW:
+    """AdamW with β = (0.9, 0.999) and ε = 1e-8 (Sec. IV-D) for groups of ``params``, ``lr`` and ``weight_decay``.
+
+    Without weight decay it is Adam. Groups without parameters are left out.
+    """
+    used = [{**group, "initial_lr": group["lr"]} for group in groups if group["params"]]
+    return torch.optim.AdamW(used, betas=(0.9, 0.999), eps=1e-8, fused=True)
+
+
+@dataclass(eq=False)
 class NetworkFit:
-    """A network with its AdamW optimiser and the running average of its weights.
+    """A network with its optimiser and the running average of its weights, if there is one.
 
     Parameters
     ----------
     network : nn.Module
         On the device where it is fitted.
-    learning_rate, weight_decay
-        Of AdamW, with β = (0.9, 0.999) and ε = 1e-8; no weight decay makes it Adam.
-    ema : float
-        Decay of the weight average; 0 for none.
+    optimiser
+        Made by :func:`adamw`.
+    name
+        What the weights are called among packed tensors.
     """
 
-    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float, ema: float) -> None:
-        self.network = network
-        self.learning_rate = learning_rate
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
-        )
-        self.average = WeightAverage(network.parameters(), ema) if ema > 0 else None
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: WeightAverage | None
+    name: str = "network"
+
+    @classmethod
+    def new(cls, network: nn.Module, learning_rate: float, *, weight_decay: float = 0.0, ema: float) -> Self:
+        """All parameters fitted alike; ``ema`` is the decay of the weight average, 0 for none."""
+        group = {"params": list(network.parameters()), "lr": learning_rate, "weight_decay": weight_decay}
+        return cls(network, adamw(group), WeightAverage.over(network, ema))
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -88,10 +116,13 @@ class NetworkFit:
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def descend(self, gradients: Iterable[Tensor], rate: float = 1.0) -> None:
-        """One step of the optimiser with ``rate`` times the learning rate, then one of the average."""
+    def descend(self, gradients: Iterable[Tensor | None], rate: float = 1.0) -> None:
+        """One step of the optimiser with ``rate`` times the learning rates, then one of the average.
+
+        ``gradients`` are those of :attr:`parameters`, None where the loss does not depend on one.
+        """
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * rate
+            group["lr"] = group["initial_lr"] * rate
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
             parameter.grad = gradient
         self.optimiser.step()
@@ -119,7 +150,7 @@ class NetworkFit:
 
     def pack(self) -> dict[str, Tensor]:
         """Weights, optimiser and average as named tensors."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors = {f"{self.name}.{name}": value for name, value in self.network.state_dict().items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
             for name, value in slots.items():
                 tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
@@ -131,18 +162,19 @@ class NetworkFit:
 
     def unpack(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what :meth:`pack` gave; other names are ignored."""
-        self.network.load_state_dict(_under(tensors, "network."))
+        self.network.load_state_dict(under(tensors, f"{self.name}."))
         slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in _under(tensors, "optimiser.").items():
+        for key, value in under(tensors, "optimiser.").items():
             index, name = key.split(".", 1)
             slots.setdefault(int(index), {})[name] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
         if self.average is not None:
-            sums = _under(tensors, "average.")
+            sums = under(tensors, "average.")
             self.average.count = int(sums.pop("count"))
             self.average.sums = [sums[str(index)].to(self.device) for index in range(len(sums))]
 
 
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, named without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

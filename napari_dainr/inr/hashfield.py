@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from napari_dainr.inr.coordinates import frame_coordinate, pixel_coordinates
+from napari_dainr.inr.coordinates import frame_coordinate, grid_points, pixel_coordinates
 from napari_dainr.inr.fitting import side_by_side, sum_gradients
 from napari_dainr.inr.hashgrid import HashGrid, HashGridSpec
 from napari_dainr.inr.networks import Mlp
@@ -113,8 +113,7 @@ class HashField(nn.Module):
         """(n · y · x, 3) positions (t, y, x) of all pixels at fractional frame indices."""
         device = self.grid.table.device
         times = frame_coordinate(frames, n_frames).to(device) * self.time_extent
-        axes = [times, *(pixel_coordinates(n, device) for n in matrix)]
-        return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+        return grid_points(times, *(pixel_coordinates(n, device) for n in matrix))
 
     def draw(
         self, frames: Tensor, n_frames: int, matrix: tuple[int, int], weights: list[float] | None = None

@@ -6,6 +6,7 @@ rest, so it can be previewed, saved, loaded and continued. No method reads files
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -101,47 +102,52 @@ class Problem:
 class Method(Protocol):
     """What a reconstruction method offers; ``State`` is the method's own dataclass with at least a ``step: int``.
 
-    A method may also have ``notices``, sentences for the log of a run that are known once a state is there.
+    Methods subclass this, and so get what has a body here.
     """
 
     name: ClassVar[str]
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for the log of a run, complete once there is a state: what was chosen, or is missing."""
+        return ()
+
+    @property
+    @abstractmethod
     def n_steps(self) -> int:
         """Steps of a whole fit."""
-        ...
 
     def done(self, state: Any) -> bool:
         """Whether the fit is over: all steps made, or converged."""
-        ...
+        return bool(state.step >= self.n_steps)
 
+    @abstractmethod
     def stage(self, state: Any) -> str:
         """What the next step is part of, in words for a progress bar."""
-        ...
 
+    @abstractmethod
     def start(self, problem: Problem) -> Any:
         """State before the first step."""
-        ...
 
+    @abstractmethod
     def step(self, problem: Problem, state: Any) -> Mapping[str, Tensor | float]:
         """Do one step in place; returns named losses (tensors, not synchronised with the host)."""
-        ...
 
+    @abstractmethod
     def image(self, state: Any, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         """Draw (n, round(scale·y), round(scale·x)) complex images at fractional frame indices.
 
         ``frames`` holds positions in [0, n_frames − 1]; None means every measured frame. Needs no k-space.
         """
-        ...
 
     def preview(self, state: Any) -> Tensor:
         """A quick look at all measured frames, (frame, y, x) complex."""
-        ...
+        return self.image(state)
 
+    @abstractmethod
     def pack(self, state: Any) -> dict[str, Tensor]:
         """All of the state as named tensors, enough to continue bit by bit."""
-        ...
 
+    @abstractmethod
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
         """The state again from what :meth:`pack` gave."""
-        ...

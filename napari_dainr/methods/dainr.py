@@ -14,17 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from napari_dainr.inr.averaging import WeightAverage
-from napari_dainr.inr.coordinates import frame_coordinate
+from napari_dainr.inr.coordinates import frame_coordinate, frame_indices
 from napari_dainr.inr.fields import CanonicalField, DeformationField, DynamicField
+from napari_dainr.inr.fitting import NetworkFit, adamw, item_of_step, late_decay, member_seed, under
 from napari_dainr.inr.hashgrid import HashGridSpec
 from napari_dainr.inr.parallel import get_threads
-from napari_dainr.methods.base import Problem
+from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import DainrConfig, GraspConfig, LowrankConfig
 from napari_dainr.methods.extractor_features import Extraction, draw_extracted
 from napari_dainr.methods.features import draw_features, view_shared_features
@@ -35,15 +36,17 @@ from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
 
 __all__ = ["DainrMethod", "DainrState"]
 
+T = TypeVar("T")
+
 
 @dataclass
 class DainrState:
     """All that changes during a fit.
 
-    ``fields`` are the members, each a :class:`DynamicField`; their images are averaged. ``feature_fit`` is the state of
-    the reconstruction that makes the feature image, while it lasts; ``images`` (frame, y, x) is there while an
-    extractor looks at them, ``n_extracted`` of them so far. ``features`` is (frame, y, x) complex, (frame, y, x, f)
-    extracted, or None.
+    ``fields`` are the members, each a :class:`DynamicField`, whose images are averaged; ``optimiser`` and ``average``
+    are those of all of them together. ``feature_fit`` is the state of the reconstruction that makes the feature image,
+    while it lasts; ``images`` (frame, y, x) is there while an extractor looks at them, ``n_extracted`` of them so far.
+    ``features`` is (frame, y, x) complex, (frame, y, x, f) extracted, or None.
     """
 
     step: int
@@ -58,8 +61,9 @@ class DainrState:
     n_extracted: int = 0
 
     @property
-    def device(self) -> torch.device:
-        return next(self.fields.parameters()).device
+    def fit(self) -> NetworkFit:
+        """Fields, optimiser and average as the fit of one network."""
+        return NetworkFit(self.fields, self.optimiser, self.average, "fields")
 
 
 def _feature_method(config: DainrConfig, seed: int) -> GraspMethod | LowrankMethod | None:
@@ -75,7 +79,7 @@ def _feature_method(config: DainrConfig, seed: int) -> GraspMethod | LowrankMeth
     return None
 
 
-class DainrMethod:
+class DainrMethod(Method):
     """Deformation network, canonical network and image features, fitted to one frame of k-space per step."""
 
     name: ClassVar[str] = "dainr"
@@ -121,9 +125,6 @@ class DainrMethod:
         assert self._feature_method is not None  # asked for only while its fit is in the state
         return self._feature_method
 
-    def done(self, state: DainrState) -> bool:
-        return state.step >= self.n_steps
-
     def start(self, problem: Problem) -> DainrState:
         config = self.config
         fit, features = None, None
@@ -152,7 +153,7 @@ class DainrMethod:
             n_features = self._extraction.n_features(device) if features is None else features.shape[-1]
         members = range(self.config.members)
         fields = nn.ModuleList(self._field(matrix, member, n_features) for member in members).to(device)
-        average = WeightAverage(fields.parameters(), self.config.ema) if self.config.ema > 0 else None
+        average = WeightAverage.over(fields, self.config.ema)
         return DainrState(0, n_frames, matrix, fields, self._optimiser(fields), average, feature_fit, features, images)
 
     def _hash_spec(self, matrix: tuple[int, int], dims: int) -> HashGridSpec:
@@ -178,7 +179,7 @@ class DainrMethod:
 
     def _field(self, matrix: tuple[int, int], member: int, n_features: int) -> DynamicField:
         config = self.config
-        generator = torch.Generator().manual_seed(self.seed * 7919 + member)
+        generator = torch.Generator().manual_seed(member_seed(self.seed, member))
         deformation = DeformationField(
             config.width,
             config.depth,
@@ -202,22 +203,10 @@ class DainrMethod:
         config = self.config
         tables = [p for name, p in fields.named_parameters() if name.endswith("table")]
         networks = [p for name, p in fields.named_parameters() if not name.endswith("table")]
-        groups = [
+        return adamw(
             {"params": networks, "lr": config.learning_rate, "weight_decay": config.weight_decay},
             {"params": tables, "lr": config.table_learning_rate, "weight_decay": config.table_weight_decay},
-        ]
-        # β and ε are the paper's (Sec. IV-D).
-        return torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.999), eps=1e-8, fused=True)
-
-    def _rate(self, step: int) -> float:
-        """Factor on the learning rates: constant, then exponential over the last half."""
-        late = max(0.0, step / self.config.n_steps - 0.5) * 2
-        return float(self.config.decay_to**late)
-
-    def _frame_of(self, step: int, n_frames: int, member: int = 0) -> int:
-        """Every frame once per pass, in an order set by seed, member and pass alone, so that a resumed fit agrees."""
-        generator = torch.Generator().manual_seed((self.seed * 7919 + member) * 1_000_003 + step // n_frames)
-        return int(torch.randperm(n_frames, generator=generator)[step % n_frames])
+        )
 
     def step(self, problem: Problem, state: DainrState) -> Mapping[str, Tensor | float]:
         if state.feature_fit is not None:
@@ -234,24 +223,22 @@ class DainrMethod:
             return {}
 
         own_step = state.step - self._feature_steps
-        for group, base in zip(state.optimiser.param_groups, self._base_rates(state.optimiser), strict=True):
-            group["lr"] = base * self._rate(own_step)
-        state.optimiser.zero_grad(set_to_none=True)
 
-        def fit_member(member: int) -> Tensor:
-            frame = self._frame_of(own_step, state.n_frames, member)
-            image = self._draw(state, state.fields[member], torch.tensor(float(frame)), state.matrix)
+        def fit_member(member: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+            field = state.fields[member]
+            # Members see the frames in orders of their own, so that their errors have less in common.
+            frame = item_of_step(own_step, state.n_frames, member_seed(self.seed, member))
+            image = self._draw(state, field, torch.tensor(float(frame)), state.matrix)
             residual = problem.forward(image[None], [frame])[0] - problem.kdata[frame]
             loss = residual.abs().mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss.detach()
+            # Unused: at t = 0 the deformation is 0 whatever its weights are.
+            return loss.detach(), torch.autograd.grad(loss, list(field.parameters()), allow_unused=True)
 
-        losses_of_members = self._side_by_side(fit_member, self.config.members, problem.device)
-        state.optimiser.step()
-        if state.average is not None:
-            state.average.update(state.fields.parameters())
+        fitted = self._side_by_side(fit_member, self.config.members, problem.device)
+        rate = late_decay(own_step, self.config.n_steps, self.config.decay_to)
+        state.fit.descend([gradient for _, gradients in fitted for gradient in gradients], rate)
         state.step += 1
-        return {"data": torch.stack(losses_of_members).mean()}
+        return {"data": torch.stack([loss for loss, _ in fitted]).mean()}
 
     def _extract_some(self, state: DainrState) -> None:
         assert state.images is not None and state.features is not None
@@ -261,11 +248,11 @@ class DainrMethod:
         if state.n_extracted == state.n_frames:
             state.images, state.step = None, self._feature_steps
 
-    def _side_by_side(self, work: Callable[[int], Tensor], n: int, device: torch.device) -> list[Tensor]:
-        """Call ``work`` for n members, on the CPU one thread each: members share no weights, so no gradient races.
+    def _side_by_side(self, work: Callable[[int], T], n: int, device: torch.device) -> list[T]:
+        """Call ``work`` for n members, on the CPU one thread each.
 
-        A core per member is faster than two cores on each small matrix product, and gives the same bits for any
-        number of threads.
+        As :func:`napari_dainr.inr.fitting.side_by_side`, but in a pool of its own: the hash grids of the members use
+        the one that all fits share.
         """
         threads = min(n, get_threads())
         if device.type != "cpu" or threads < 2:
@@ -273,15 +260,11 @@ class DainrMethod:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(threads, "dainr-member")
 
-        def alone(member: int) -> Tensor:
+        def alone(member: int) -> T:
             torch.get_num_threads()  # a thread's own OpenMP count is set by its first call of this
             return work(member)
 
         return list(self._pool.map(alone, range(n)))
-
-    def _base_rates(self, optimiser: torch.optim.Optimizer) -> list[float]:
-        rates = [self.config.learning_rate, self.config.table_learning_rate]
-        return rates[: len(optimiser.param_groups)]
 
     def _draw(self, state: DainrState, field: nn.Module, frame: Tensor, matrix: tuple[int, int]) -> Tensor:
         features = None
@@ -296,8 +279,6 @@ class DainrMethod:
             return self._method_of_feature.image(state.feature_fit, frames, scale)
         if state.images is not None:
             return fourier_resize(at_frames(state.images, frames), scaled_matrix(state.matrix, scale))
-        if frames is None:
-            frames = torch.arange(state.n_frames, dtype=torch.float32)
         return self._drawn(state, frames, scaled_matrix(state.matrix, scale), self.config.members)
 
     def preview(self, state: DainrState) -> Tensor:
@@ -306,28 +287,21 @@ class DainrMethod:
             return self._method_of_feature.preview(state.feature_fit)
         if state.images is not None:
             return state.images
-        return self._drawn(state, torch.arange(state.n_frames, dtype=torch.float32), state.matrix, 1)
+        return self._drawn(state, None, state.matrix, 1)
 
-    @torch.no_grad()
-    def _drawn(self, state: DainrState, frames: Tensor, matrix: tuple[int, int], members: int) -> Tensor:
+    def _drawn(self, state: DainrState, frames: Tensor | None, matrix: tuple[int, int], members: int) -> Tensor:
         """Average of the first ``members`` members, with averaged weights, (n, y, x)."""
-        averaged = state.average.averaged() if state.average is not None and state.average.count > 0 else None
-        if averaged is not None:
-            trained = [p.detach().clone() for p in state.fields.parameters()]
-            _assign(state.fields, averaged)
+        positions = frame_indices(frames, state.n_frames)
 
         def draw_member(member: int) -> Tensor:
             with torch.no_grad():  # the mode is a thread's own
-                return torch.stack([self._draw(state, state.fields[member], frame, matrix) for frame in frames])
+                return torch.stack([self._draw(state, state.fields[member], frame, matrix) for frame in positions])
 
-        try:
-            first, *others = self._side_by_side(draw_member, members, state.device)
+        with state.fit.averaged():
+            first, *others = self._side_by_side(draw_member, members, state.fit.device)
             for other in others:
                 first += other
             return first / members
-        finally:
-            if averaged is not None:
-                _assign(state.fields, trained)
 
     @torch.no_grad()
     def displacement(self, state: DainrState, frames: Tensor, scale: float = 1.0) -> Tensor:
@@ -342,16 +316,8 @@ class DainrMethod:
             "step": torch.tensor(state.step),
             "n_frames": torch.tensor(state.n_frames),
             "matrix": torch.tensor(state.matrix),
+            **state.fit.pack(),
         }
-        for name, value in state.fields.state_dict().items():
-            tensors[f"fields.{name}"] = value
-        for index, slots in state.optimiser.state_dict()["state"].items():
-            for name, value in slots.items():
-                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
-        if state.average is not None:
-            tensors["average.count"] = torch.tensor(state.average.count)
-            for index, value in enumerate(state.average.sums):
-                tensors[f"average.{index}"] = value
         if state.feature_fit is not None:
             for name, value in self._method_of_feature.pack(state.feature_fit).items():
                 tensors[f"feature_fit.{name}"] = value
@@ -363,31 +329,12 @@ class DainrMethod:
         return tensors
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> DainrState:
-        part = _under(tensors, "feature_fit.")
-        fit = self._method_of_feature.unpack(part, device) if part else None
+        part = under(tensors, "feature_fit.")
+        feature_fit = self._method_of_feature.unpack(part, device) if part else None
         features, images = (tensors[name].to(device) if name in tensors else None for name in ("features", "images"))
         height, width = (int(n) for n in tensors["matrix"])
-        state = self._fresh(int(tensors["n_frames"]), (height, width), device, fit, features, images)
+        state = self._fresh(int(tensors["n_frames"]), (height, width), device, feature_fit, features, images)
         state.step = int(tensors["step"])
         state.n_extracted = int(tensors.get("n_extracted", torch.tensor(0)))
-        state.fields.load_state_dict(_under(tensors, "fields."))
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in _under(tensors, "optimiser.").items():
-            index, name = key.split(".", 1)
-            slots.setdefault(int(index), {})[name] = value
-        groups = state.optimiser.state_dict()["param_groups"]
-        state.optimiser.load_state_dict({"state": slots, "param_groups": groups})
-        if state.average is not None:
-            sums = _under(tensors, "average.")
-            state.average.count = int(sums.pop("count"))
-            state.average.sums = [sums[str(i)].to(device) for i in range(len(sums))]
+        state.fit.unpack(tensors)
         return state
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _assign(fields: nn.ModuleList, values: list[Tensor]) -> None:
-    for parameter, value in zip(fields.parameters(), values, strict=True):
-        parameter.copy_(value)

@@ -18,11 +18,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from napari_dainr.inr.coordinates import frame_coordinate, pixel_coordinates
-from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, side_by_side, sum_gradients
+from napari_dainr.inr.coordinates import frame_coordinate, frame_indices, pixel_grid
+from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, member_seed, side_by_side, sum_gradients
 from napari_dainr.inr.fourier import FourierFeatures, SeparableFourierMlp
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config.fmlp import FmlpConfig
+from napari_dainr.methods.config import FmlpConfig
+from napari_dainr.methods.network import NetworkMethod, NetworkState
 from napari_dainr.ops.resample import fourier_resize, scaled_matrix
 
 __all__ = ["FmlpMethod", "FmlpState"]
@@ -34,13 +35,9 @@ BLOCK = 16_384
 
 
 @dataclass
-class FmlpState:
+class FmlpState(NetworkState):
     """The network with its optimiser, what it draws, and the features of the pixels, (y · x, features)."""
 
-    step: int
-    n_frames: int
-    matrix: tuple[int, int]
-    fit: NetworkFit
     place: Tensor
 
     @property
@@ -50,13 +47,7 @@ class FmlpState:
         return network
 
 
-def _pixels(matrix: tuple[int, int], device: torch.device) -> Tensor:
-    """(y · x, 2) positions of all pixels in [−1, 1]."""
-    axes = [pixel_coordinates(n, device) for n in matrix]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 2)
-
-
-class FmlpMethod:
+class FmlpMethod(NetworkMethod[FmlpState]):
     """One function of (x, y, t), fitted to one frame of k-space per step."""
 
     name: ClassVar[str] = "fmlp"
@@ -69,19 +60,13 @@ class FmlpMethod:
     def n_steps(self) -> int:
         return self.config.n_steps
 
-    def done(self, state: FmlpState) -> bool:
-        return state.step >= self.n_steps
-
     def stage(self, state: FmlpState) -> str:
         return "FMLP"
-
-    def start(self, problem: Problem) -> FmlpState:
-        return self._fresh(problem.n_frames, problem.matrix, problem.device)
 
     def _fresh(self, n_frames: int, matrix: tuple[int, int], device: torch.device) -> FmlpState:
         config = self.config
         cycles = config.space_cycles if config.space_cycles is not None else max(matrix) / 16
-        generator = torch.Generator().manual_seed(self.seed * 7919)
+        generator = torch.Generator().manual_seed(member_seed(self.seed))
         network = SeparableFourierMlp(
             space=FourierFeatures((cycles, cycles), config.space_features, generator),
             time=FourierFeatures((config.time_cycles,), config.time_features, generator),
@@ -90,8 +75,8 @@ class FmlpMethod:
             n_out=2,
             generator=generator,
         ).to(device)
-        fit = NetworkFit(network, config.learning_rate, weight_decay=0.0, ema=config.ema)
-        return FmlpState(0, n_frames, matrix, fit, network.space(_pixels(matrix, device)))
+        fit = NetworkFit.new(network, config.learning_rate, ema=config.ema)
+        return FmlpState(0, n_frames, matrix, fit, network.space(pixel_grid(matrix, device)))
 
     def step(self, problem: Problem, state: FmlpState) -> Mapping[str, Tensor | float]:
         frame = item_of_step(state.step, state.n_frames, self.seed)
@@ -116,17 +101,15 @@ class FmlpMethod:
 
     def image(self, state: FmlpState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         """The network at the pixels of any matrix and at any time; nothing is interpolated."""
-        if frames is None:
-            frames = torch.arange(state.n_frames, dtype=torch.float32)
-        matrix = scaled_matrix(state.matrix, scale)
-        return self._drawn(state, frames, matrix)
+        return self._drawn(state, frames, scaled_matrix(state.matrix, scale))
 
-    def _drawn(self, state: FmlpState, frames: Tensor, matrix: tuple[int, int]) -> Tensor:
+    def _drawn(self, state: FmlpState, frames: Tensor | None, matrix: tuple[int, int]) -> Tensor:
+        """(n, y, x), some pixels of all frames at a time."""
         device = state.fit.device
-        times = frame_coordinate(frames.to(torch.float32), state.n_frames).to(device)
+        times = frame_coordinate(frame_indices(frames, state.n_frames), state.n_frames).to(device)
         result = torch.empty(int(times.numel()), matrix[0] * matrix[1], 2, device=device)
         with state.fit.averaged():
-            pixels = _pixels(matrix, device)
+            pixels = pixel_grid(matrix, device)
             for start in range(0, len(pixels), BLOCK):
                 rows = slice(start, start + BLOCK)
                 place = state.place[rows] if matrix == state.matrix else state.network.space(pixels[rows])
@@ -140,21 +123,9 @@ class FmlpMethod:
 
     def preview(self, state: FmlpState) -> Tensor:
         """Every frame at half the matrix (a quarter of the work), enlarged by Fourier interpolation."""
-        half = scaled_matrix(state.matrix, 0.5)
-        return fourier_resize(self._drawn(state, torch.arange(state.n_frames, dtype=torch.float32), half), state.matrix)
-
-    def pack(self, state: FmlpState) -> dict[str, Tensor]:
-        return {
-            "step": torch.tensor(state.step),
-            "n_frames": torch.tensor(state.n_frames),
-            "matrix": torch.tensor(state.matrix),
-            **state.fit.pack(),
-        }
+        return fourier_resize(self._drawn(state, None, scaled_matrix(state.matrix, 0.5)), state.matrix)
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> FmlpState:
-        height, width = (int(n) for n in tensors["matrix"])
-        state = self._fresh(int(tensors["n_frames"]), (height, width), device)
-        state.step = int(tensors["step"])
-        state.fit.unpack(tensors)
-        state.place = state.network.space(_pixels(state.matrix, device))
+        state = super().unpack(tensors, device)
+        state.place = state.network.space(pixel_grid(state.matrix, device))
         return state

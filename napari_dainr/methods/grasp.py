@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from napari_dainr.methods.base import Problem
+from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import GraspConfig
 from napari_dainr.methods.primal_dual import (
     CONVERGENCE_STEPS,
@@ -60,7 +60,7 @@ def auto_lambda(problem: Problem) -> float:
     return LAMBDA_PER_NOISE * noise_level(problem)
 
 
-class GraspMethod:
+class GraspMethod(Method):
     """Temporal total variation on all frames at once; one step is one primal-dual iteration."""
 
     name: ClassVar[str] = "grasp"
@@ -77,7 +77,7 @@ class GraspMethod:
         return "GRASP"
 
     def done(self, state: GraspState) -> bool:
-        return state.step >= self.n_steps or state.change < self.config.tolerance
+        return super().done(state) or state.change < self.config.tolerance
 
     def start(self, problem: Problem) -> GraspState:
         x = still_average(problem)
@@ -124,9 +124,6 @@ class GraspMethod:
 
     def image(self, state: GraspState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         return draw_series(state.x, frames, scale)
-
-    def preview(self, state: GraspState) -> Tensor:
-        return state.x
 
     def pack(self, state: GraspState) -> dict[str, Tensor]:
         return {

@@ -12,30 +12,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay
+from napari_dainr.inr.coordinates import frame_indices
+from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, member_seed
 from napari_dainr.inr.hashfield import HashField
 from napari_dainr.inr.hashgrid import HashGridSpec
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config.hashinr import HashinrConfig
+from napari_dainr.methods.config import HashinrConfig
+from napari_dainr.methods.network import NetworkMethod, NetworkState
 from napari_dainr.ops.resample import scaled_matrix
 
 __all__ = ["HashState", "HashinrMethod", "misfit"]
 
 
-@dataclass
-class HashState:
+class HashState(NetworkState):
     """The field with its optimiser, and what it draws."""
-
-    step: int
-    n_frames: int
-    matrix: tuple[int, int]
-    fit: NetworkFit
 
     @property
     def field(self) -> HashField:
@@ -57,7 +52,7 @@ def misfit(drawn: Tensor, measured: Tensor, loss: str, epsilon: float) -> Tensor
     return (size**2).mean()
 
 
-class HashinrMethod:
+class HashinrMethod(NetworkMethod[HashState]):
     """One function of (x, y, t) whose hash table and perceptron are fitted to some frames of k-space per step."""
 
     name: ClassVar[str] = "hashinr"
@@ -70,14 +65,8 @@ class HashinrMethod:
     def n_steps(self) -> int:
         return self.config.n_steps
 
-    def done(self, state: HashState) -> bool:
-        return state.step >= self.n_steps
-
     def stage(self, state: HashState) -> str:
         return self.config.method_title
-
-    def start(self, problem: Problem) -> HashState:
-        return self._fresh(problem.n_frames, problem.matrix, problem.device)
 
     def _spec(self, matrix: tuple[int, int]) -> HashGridSpec:
         config = self.config
@@ -102,9 +91,10 @@ class HashinrMethod:
         extent = config.time_extent
         if extent is None:
             extent = min(1.0, n_frames / spec.resolutions[-1])
-        generator = torch.Generator().manual_seed(self.seed * 7919)
+        generator = torch.Generator().manual_seed(member_seed(self.seed))
         field = HashField(spec, config.width, config.depth, extent, generator).to(device)
-        return HashState(0, n_frames, matrix, NetworkFit(field, config.learning_rate, config.weight_decay, config.ema))
+        fit = NetworkFit.new(field, config.learning_rate, weight_decay=config.weight_decay, ema=config.ema)
+        return HashState(0, n_frames, matrix, fit)
 
     def _frames(self, step: int, n_frames: int) -> list[int]:
         """Frames of a step: every frame once per pass, or all of them."""
@@ -138,27 +128,6 @@ class HashinrMethod:
 
     def image(self, state: HashState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         """The field at the pixels of any matrix and at any time; nothing is interpolated but the hash grid itself."""
-        if frames is None:
-            frames = torch.arange(state.n_frames, dtype=torch.float32)
+        positions, matrix = frame_indices(frames, state.n_frames), scaled_matrix(state.matrix, scale)
         with state.fit.averaged():
-            return state.field.render(
-                frames.to(torch.float32), state.n_frames, scaled_matrix(state.matrix, scale), self._levels(state)
-            )
-
-    def preview(self, state: HashState) -> Tensor:
-        return self.image(state)
-
-    def pack(self, state: HashState) -> dict[str, Tensor]:
-        return {
-            "step": torch.tensor(state.step),
-            "n_frames": torch.tensor(state.n_frames),
-            "matrix": torch.tensor(state.matrix),
-            **state.fit.pack(),
-        }
-
-    def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> HashState:
-        height, width = (int(n) for n in tensors["matrix"])
-        state = self._fresh(int(tensors["n_frames"]), (height, width), device)
-        state.step = int(tensors["step"])
-        state.fit.unpack(tensors)
-        return state
+            return state.field.render(positions, state.n_frames, matrix, self._levels(state))

@@ -25,8 +25,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config.lowrank import LowrankConfig
+from napari_dainr.methods.base import Method, Problem
+from napari_dainr.methods.config import LowrankConfig
 from napari_dainr.methods.primal_dual import (
     CONVERGENCE_STEPS,
     PRIMAL_STEP,
@@ -87,7 +87,7 @@ def auto_lambdas(noise: float, n_frames: int, block_pixels: int) -> tuple[float,
     return LOWRANK_PER_NOISE * noise * edge, SPARSE_PER_NOISE * noise
 
 
-class LowrankMethod:
+class LowrankMethod(Method):
     """Nuclear norm and temporal total variation on all frames at once; one step is one primal-dual iteration."""
 
     name: ClassVar[str] = "lowrank"
@@ -107,7 +107,7 @@ class LowrankMethod:
         return "low-rank, converged" if self._converged(state) else "low-rank"
 
     def done(self, state: LowrankState) -> bool:
-        return state.step >= self.n_steps or self._converged(state)
+        return super().done(state) or self._converged(state)
 
     def _partitions(self, matrix: tuple[int, int]) -> list[Partition]:
         """Partitions whose corners are spread over a block: along the diagonal first, as far apart as they go."""
@@ -218,9 +218,6 @@ class LowrankMethod:
 
     def image(self, state: LowrankState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         return draw_series(state.x, frames, scale)
-
-    def preview(self, state: LowrankState) -> Tensor:
-        return state.x
 
     def pack(self, state: LowrankState) -> dict[str, Tensor]:
         return {

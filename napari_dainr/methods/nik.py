@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_dainr.inr.coordinates import frame_coordinate
-from napari_dainr.inr.fitting import NetworkFit, late_decay, side_by_side, sum_gradients
+from napari_dainr.inr.coordinates import frame_coordinate, frame_indices
+from napari_dainr.inr.fitting import NetworkFit, late_decay, member_seed, side_by_side, sum_gradients
 from napari_dainr.inr.fourier import FourierFeatures, PeriodicMlp
-from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config.nik import NikConfig
+from napari_dainr.methods.base import Method, Problem
+from napari_dainr.methods.config import NikConfig
 from napari_dainr.ops.resample import fourier_resize, scaled_matrix
 
 __all__ = ["NikMethod", "NikState"]
@@ -93,7 +93,7 @@ def _at_radius(profile: Tensor, radius: Tensor) -> Tensor:
     return torch.lerp(logs[low], logs[low + 1], place - low).exp()
 
 
-class NikMethod:
+class NikMethod(Method):
     """One function of (ky, kx, t), fitted to a batch of samples per step."""
 
     name: ClassVar[str] = "nik"
@@ -105,9 +105,6 @@ class NikMethod:
     @property
     def n_steps(self) -> int:
         return self.config.n_steps
-
-    def done(self, state: NikState) -> bool:
-        return state.step >= self.n_steps
 
     def stage(self, state: NikState) -> str:
         return "NIK"
@@ -126,7 +123,7 @@ class NikMethod:
 
     def _fresh(self, n_frames: int, csm: Tensor, envelope: Tensor) -> NikState:
         config = self.config
-        generator = torch.Generator().manual_seed(self.seed * 7919)
+        generator = torch.Generator().manual_seed(member_seed(self.seed))
         if config.space_spread is not None:
             spreads = (config.space_spread, config.space_spread, config.time_spread)
         else:
@@ -140,7 +137,7 @@ class NikMethod:
             omega=config.omega,
             generator=generator,
         ).to(csm.device)
-        fit = NetworkFit(network, config.learning_rate, weight_decay=0.0, ema=config.ema)
+        fit = NetworkFit.new(network, config.learning_rate, ema=config.ema)
         return NikState(0, n_frames, fit, csm, envelope, reach=1.0, peak=1.0)
 
     def _kspace(self, state: NikState, coords: Tensor) -> Tensor:
@@ -187,9 +184,7 @@ class NikMethod:
     def _drawn(self, state: NikState, frames: Tensor | None, reach: float) -> Tensor:
         """(n, y, x) from k-space within a distance of the centre; zero beyond."""
         device = state.csm.device
-        if frames is None:
-            frames = torch.arange(state.n_frames, dtype=torch.float32)
-        times = frame_coordinate(frames.to(torch.float32), state.n_frames).to(device)
+        times = frame_coordinate(frame_indices(frames, state.n_frames), state.n_frames).to(device)
         axes = [2 * (torch.arange(n, dtype=torch.float32, device=device) - n // 2) / n for n in state.matrix]
         grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
         within = torch.linalg.vector_norm(grid, dim=-1) <= reach

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from napari_dainr.methods.base import Problem
+from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import NufftConfig
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import draw_series
@@ -19,13 +19,13 @@ __all__ = ["NufftMethod"]
 
 @dataclass
 class NufftState:
-    """The images, (frame, y, x), or None before the one step."""
+    """The images ``x``, (frame, y, x); zero before the one step."""
 
     step: int
     x: Tensor
 
 
-class NufftMethod:
+class NufftMethod(Method):
     """x = Aᴴ W y, one step for all frames."""
 
     name: ClassVar[str] = "nufft"
@@ -40,9 +40,6 @@ class NufftMethod:
     def stage(self, state: NufftState) -> str:
         return "NuFFT"
 
-    def done(self, state: NufftState) -> bool:
-        return state.step >= 1
-
     def start(self, problem: Problem) -> NufftState:
         return NufftState(
             0, torch.zeros(problem.n_frames, *problem.matrix, dtype=torch.complex64, device=problem.device)
@@ -56,9 +53,6 @@ class NufftMethod:
 
     def image(self, state: NufftState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         return draw_series(state.x, frames, scale)
-
-    def preview(self, state: NufftState) -> Tensor:
-        return state.x
 
     def pack(self, state: NufftState) -> dict[str, Tensor]:
         return {"step": torch.tensor(state.step), "x": state.x}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from napari_dainr.inr.hashfield import open_levels
-from napari_dainr.methods.config.stinr import StinrConfig
+from napari_dainr.methods.config import StinrConfig
 from napari_dainr.methods.hashinr import HashinrMethod, HashState
 from napari_dainr.ops.lowrank import nuclear_norm
 from napari_dainr.ops.temporal import temporal_difference

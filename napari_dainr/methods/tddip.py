@@ -12,29 +12,24 @@ image, because the generator has the pixels of one matrix. See docs/explanation/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, side_by_side, sum_gradients
+from napari_dainr.inr.coordinates import frame_indices
+from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, member_seed, side_by_side, sum_gradients
 from napari_dainr.inr.generator import FrameGenerator, helix
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config.tddip import TddipConfig
+from napari_dainr.methods.config import TddipConfig
+from napari_dainr.methods.network import NetworkMethod, NetworkState
 from napari_dainr.ops.resample import fourier_resize, scaled_matrix
 
 __all__ = ["TddipMethod", "TddipState"]
 
 
-@dataclass
-class TddipState:
+class TddipState(NetworkState):
     """The generators with their optimiser, and what they draw: ``n_frames`` of ``matrix``, averaged."""
-
-    step: int
-    n_frames: int
-    matrix: tuple[int, int]
-    fit: NetworkFit
 
     @property
     def generators(self) -> nn.ModuleList:
@@ -43,7 +38,7 @@ class TddipState:
         return members
 
 
-class TddipMethod:
+class TddipMethod(NetworkMethod[TddipState]):
     """A generator of frames, fitted to a few frames of k-space per step."""
 
     name: ClassVar[str] = "tddip"
@@ -56,14 +51,8 @@ class TddipMethod:
     def n_steps(self) -> int:
         return self.config.n_steps
 
-    def done(self, state: TddipState) -> bool:
-        return state.step >= self.n_steps
-
     def stage(self, state: TddipState) -> str:
         return "TD-DIP"
-
-    def start(self, problem: Problem) -> TddipState:
-        return self._fresh(problem.n_frames, problem.matrix, problem.device)
 
     def _fresh(self, n_frames: int, matrix: tuple[int, int], device: torch.device) -> TddipState:
         config = self.config
@@ -74,11 +63,11 @@ class TddipMethod:
                 width=config.width,
                 blocks=config.blocks,
                 mapping_width=config.mapping_width,
-                generator=torch.Generator().manual_seed(self.seed * 7919 + member),
+                generator=torch.Generator().manual_seed(member_seed(self.seed, member)),
             )
             for member in range(config.members)
         ).to(device)
-        fit = NetworkFit(members, config.learning_rate, weight_decay=0.0, ema=config.ema)
+        fit = NetworkFit.new(members, config.learning_rate, ema=config.ema)
         return TddipState(0, n_frames, matrix, fit)
 
     def _rate(self, step: int) -> float:
@@ -103,7 +92,7 @@ class TddipMethod:
         def part(index: int) -> tuple[Tensor, tuple[Tensor, ...]]:
             member, turn = divmod(index, n)
             # Members see the frames in orders of their own, so that their errors have less in common.
-            frame = item_of_step(state.step * n + turn, state.n_frames, self.seed * 7919 + member)
+            frame = item_of_step(state.step * n + turn, state.n_frames, member_seed(self.seed, member))
             loss = self._loss(problem, state, member, frame) / n
             return loss.detach(), torch.autograd.grad(loss, list(state.generators[member].parameters()))
 
@@ -125,25 +114,11 @@ class TddipMethod:
 
     def _drawn(self, state: TddipState, frames: Tensor | None, members: int) -> Tensor:
         """(n, y, x), the average of the first ``members`` members."""
-        chosen = torch.arange(state.n_frames, dtype=torch.float32) if frames is None else frames
+        positions = frame_indices(frames, state.n_frames)
 
         def frame(index: int) -> Tensor:
-            return torch.stack([self._draw(state, member, chosen[index]) for member in range(members)]).mean(dim=0)
+            drawn = [self._draw(state, member, positions[index]) for member in range(members)]
+            return torch.stack(drawn).mean(dim=0)
 
         with state.fit.averaged():
-            return torch.stack(side_by_side(frame, int(chosen.numel()), state.fit.device))
-
-    def pack(self, state: TddipState) -> dict[str, Tensor]:
-        return {
-            "step": torch.tensor(state.step),
-            "n_frames": torch.tensor(state.n_frames),
-            "matrix": torch.tensor(state.matrix),
-            **state.fit.pack(),
-        }
-
-    def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> TddipState:
-        height, width = (int(n) for n in tensors["matrix"])
-        state = self._fresh(int(tensors["n_frames"]), (height, width), device)
-        state.step = int(tensors["step"])
-        state.fit.unpack(tensors)
-        return state
+            return torch.stack(side_by_side(frame, int(positions.numel()), state.fit.device))

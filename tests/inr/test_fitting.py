@@ -65,7 +65,7 @@ def test_gradients_add_up() -> None:
 
 def test_averaged_weights_are_lent_and_taken_back() -> None:
     network = nn.Linear(2, 1, bias=False)
-    fit = NetworkFit(network, 0.1, weight_decay=0.0, ema=0.5)
+    fit = NetworkFit.new(network, 0.1, ema=0.5)
     history = []
     for _ in range(3):
         fit.descend([torch.ones(1, 2)])
@@ -81,5 +81,5 @@ def test_descending_is_adam() -> None:
     """Against AdamW's formula by hand, first step: w ← w (1 − r η λ) − r η g / (|g| + ε)."""
     network = nn.Linear(3, 1, bias=False)
     before, gradient = network.weight.detach().clone(), torch.tensor([[2.0, -0.5, 1e-3]])
-    NetworkFit(network, 0.1, weight_decay=0.2, ema=0.0).descend([gradient], rate=0.5)
+    NetworkFit.new(network, 0.1, weight_decay=0.2, ema=0.0).descend([gradient], rate=0.5)
     assert torch.allclose(network.weight, before * (1 - 0.05 * 0.2) - 0.05 * gradient.sign(), atol=1e-5)

@@ -124,13 +124,6 @@ def test_resumed_is_the_same_as_straight(tiny_problem: Problem, stop_at: int) ->
     assert torch.equal(method.image(straight), again.image(state))
 
 
-def test_every_frame_once_per_pass() -> None:
-    method = DainrMethod(DainrConfig())
-    for n in (1, 5, 23):
-        for start in (0, n, 7 * n):
-            assert sorted(method._frame_of(start + i, n) for i in range(n)) == list(range(n))
-
-
 def test_gradient_of_the_loss_against_finite_differences(tiny_problem: Problem) -> None:
     """d loss / d weights through hash grid, warp, coil maps and NUFFT."""
     method = DainrMethod(DainrConfig.model_validate({**SMALL, "feature": "nufft", "zero_at_start": "difference"}))
