@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dainr.errors import InputError
+from napari_dainr.io.export_formats import FORMATS, ExportFormat, format_of
 
 if TYPE_CHECKING:
     from napari_dainr.data import ImageSeries, KSpace
@@ -18,29 +19,8 @@ __all__ = ["EXPORTS", "KSPACE_SUFFIXES", "export_series", "read_kspace"]
 KSPACE_SUFFIXES = (".h5", ".hdf5", ".mrd", ".ismrmrd")
 """Suffixes under which raw data in HDF5 is looked for; any other file that is HDF5 inside is read as well."""
 
-EXPORTS: dict[str, str] = {
-    ".npy": "NumPy array, complex, as it is in memory",
-    ".npz": "NumPy arrays: complex image, times, pixel size, interpolated frames",
-    ".gif": "animation with caption, magnitude in 8 bits",
-    ".mp4": "H.264 film with caption, magnitude in 8 bits; needs the extra mp4",
-    ".tif": "TIFF stack for ImageJ, magnitude in float32",
-    ".tiff": "TIFF stack for ImageJ, magnitude in float32",
-    ".nii": "NIfTI-1, magnitude in float32, with a .json beside it",
-    ".nii.gz": "NIfTI-1, compressed, magnitude in float32, with a .json beside it",
-}
-"""Suffix of each format that :func:`export_series` writes → what it is."""
-
-_WRITERS = {
-    ".npy": ("numpy_file", "write_npy"),
-    ".npz": ("numpy_file", "write_npz"),
-    ".gif": ("cine", "export_cine"),
-    ".mp4": ("cine", "export_cine"),
-    ".tif": ("tiff", "write_tiff"),
-    ".tiff": ("tiff", "write_tiff"),
-    ".nii": ("nifti", "write_nifti"),
-    ".nii.gz": ("nifti", "write_nifti"),
-}
-_CINES = (".gif", ".mp4")
+EXPORTS: dict[str, str] = {suffix: f"{form.title}: {form.holds}" for form in FORMATS for suffix in form.suffixes}
+"""Suffix of each format that :func:`export_series` writes → what it is, and what of the image it holds."""
 
 
 def read_kspace(path: str | Path, options: ImportOptions | None = None, *, timeout_s: float | None = None) -> KSpace:
@@ -74,7 +54,7 @@ def read_kspace(path: str | Path, options: ImportOptions | None = None, *, timeo
 
 
 def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None:
-    """Write a series to a file whose suffix says the format (:data:`EXPORTS`), read it back and compare.
+    """Write a series in the format that the suffix says (:data:`EXPORTS`), read it back and compare.
 
     No format holds ``series.info``, a path or a file name.
 
@@ -83,10 +63,11 @@ def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None
     series
         At least one frame.
     path
-        The file to write; what is there already stays as it is unless everything went well.
+        The file to write, or the folder for ``.dcm`` and ``.zarr``; what is there already stays as it is unless
+        everything went well.
     options
         For ``.gif`` and ``.mp4``: fields of :class:`napari_dainr.io.cine_options.CineOptions`, e.g. ``fps``; by default
-        it plays at true speed.
+        it plays at true speed. For ``.dcm``: ``trigger_time`` (:func:`napari_dainr.io.dicom.write_dicom`).
 
     Raises
     ------
@@ -98,17 +79,13 @@ def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None
     import numpy as np
 
     path = Path(path)
-    name = path.name.lower()
-    suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
-    if suffix not in _WRITERS or name == suffix:
+    known = format_of(path.name)
+    if known is None:
         raise InputError(f"{path.name}: cannot tell the format to write; end the name in {', '.join(EXPORTS)}.")
-    if options and suffix not in _CINES:
-        from napari_dainr.io.cine_options import CineOptions
-
-        option = next(iter(options))
-        known = option in CineOptions.model_fields
-        advice = f"it belongs to {', '.join(_CINES)}" if known else "there is no such option"
-        raise InputError(f"{path.name}: {option} cannot be set for {suffix}; {advice}, leave it out.")
+    form, suffix = known
+    for option in options:
+        if not form.is_cine and option not in form.option_names:
+            raise InputError(f"{path.name}: {option} cannot be set for {suffix}; {_place_of(option)}, leave it out.")
     if not series.image.size:
         raise InputError(f"{path.name}: the series has no frames or no pixels; there is nothing to write.")
     if not np.isfinite(series.image).all():
@@ -117,5 +94,15 @@ def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None
         raise InputError(
             f"{path.name}: the pixel size and the time step of the series must be above 0; check the data."
         )
-    module, function = _WRITERS[suffix]
-    getattr(import_module(f"{__name__}.{module}"), function)(series, path, **options)
+    getattr(import_module(f"{__name__}.{form.module}"), form.function)(series, path, **options)
+
+
+def _place_of(option: str) -> str:
+    """Which formats an option belongs to, as part of a sentence."""
+    from napari_dainr.io.cine_options import CineOptions
+
+    def takes(form: ExportFormat) -> bool:
+        return option in form.option_names or (form.is_cine and option in CineOptions.model_fields)
+
+    suffixes = [suffix for form in FORMATS if takes(form) for suffix in form.suffixes]
+    return f"it belongs to {', '.join(suffixes)}" if suffixes else "there is no such option"

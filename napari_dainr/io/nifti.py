@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError
-from napari_dainr.io.atomic import atomic_write, write_text
+from napari_dainr.io.atomic import atomic_files
+from napari_dainr.io.facts import WRITTEN_BY, facts_text, series_facts
 
 __all__ = ["keep_foreign", "series_affine", "sidecar", "write_nifti"]
-
-_MARK = "napari-dainr"
 
 
 def sidecar(path: Path) -> Path:
@@ -27,23 +26,8 @@ def sidecar(path: Path) -> Path:
 
 
 def _facts(series: ImageSeries) -> dict[str, Any]:
-    return {
-        "written_by": _MARK,
-        "note": RESEARCH_USE,
-        "method": series.method,
-        "intensity": "magnitude in arbitrary units, one scale for the whole series",
-        "axes": ["x", "y", "slice", "frame"],
-        "orientation": (
-            "Unknown. The affine holds the pixel size, and signs with which viewers show the columns from left to "
-            "right and the rows from top to bottom; it says nothing about the patient or the scanner."
-        ),
-        "slice_thickness": "unknown; 1 mm stands in the header",
-        "pixel_mm": {"y": float(series.pixel_mm[0]), "x": float(series.pixel_mm[1])},
-        "frame_step_s": series.frame_step_s,
-        "frame_duration_s": float(series.frame_duration_s),
-        "times_s": [float(time) for time in series.times_s],
-        "interpolated": [bool(mark) for mark in series.interpolated],
-    }
+    facts = {"axes": ["x", "y", "slice", "frame"], "slice_thickness": "unknown; 1 mm stands in the header"}
+    return series_facts(series, "magnitude") | facts
 
 
 def keep_foreign(beside: Path) -> None:
@@ -51,7 +35,7 @@ def keep_foreign(beside: Path) -> None:
     if not beside.exists():
         return
     try:
-        ours = json.loads(beside.read_text(encoding="utf-8"))["written_by"] == _MARK
+        ours = json.loads(beside.read_text(encoding="utf-8"))["written_by"] == WRITTEN_BY
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
@@ -92,38 +76,29 @@ def write_nifti(series: ImageSeries, path: Path) -> None:
     image.header.set_zooms(zooms)
     image.header["toffset"] = float(series.times_s[0])
     image.header["descrip"] = f"{RESEARCH_USE} Orientation unknown.".encode("ascii")
-    try:
-        text = json.dumps(_facts(series), indent=1, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ExportError(f"{beside.name}: the facts of the series cannot be written as JSON ({error}).") from None
+    text = facts_text(_facts(series), beside.name) + "\n"
 
-    trouble: list[ExportError] = []
-
-    def write(temporary: Path) -> None:
+    def write(folder: Path) -> None:
         data = image.to_bytes()
         # Not through nibabel: its gzip header would hold the file's name and the time.
-        temporary.write_bytes(gzip.compress(data, 6, mtime=0) if path.name.lower().endswith(".gz") else data)
+        (folder / path.name).write_bytes(gzip.compress(data, 6, mtime=0) if _is_packed(path) else data)
+        (folder / beside.name).write_text(text, encoding="utf-8")
 
-    def verify(written: Path) -> None:
-        found = nibabel.load(written)
+    def verify(folder: Path) -> None:
+        found = nibabel.load(folder / path.name)
         if found.get_data_dtype() != np.float32 or found.shape != volume.shape:
             raise ValueError("the size differs")
-        if not np.array_equal(np.asarray(found.dataobj), volume, equal_nan=True):
+        if not np.array_equal(np.asarray(found.dataobj), volume):
             raise ValueError("the samples differ")
         if not np.allclose(found.header.get_zooms(), zooms, rtol=1e-6) or not np.allclose(found.affine, affine):
             raise ValueError("the pixel size or the time step differs")
         if found.header.get_xyzt_units() != ("mm", "sec"):
             raise ValueError("the units differ")
-        # The sidecar comes last before the image is put in its place, so that both are new or both as before.
-        try:
-            write_text(beside, text)
-        except ExportError as error:
-            trouble.append(error)
-            raise
+        if (folder / beside.name).read_text(encoding="utf-8") != text:
+            raise ValueError("the facts beside it differ")
 
-    try:
-        atomic_write(path, write, verify, volume.nbytes + len(text) + 4096)
-    except ExportError:
-        if trouble:  # it has its own sentence
-            raise trouble[0] from None
-        raise
+    atomic_files([path, beside], write, verify, volume.nbytes + len(text) + 4096)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
