@@ -12,7 +12,7 @@ from napari_dainr.bench.bench import Bench, Column, table_of
 from napari_dainr.bench.document import Block, Heading, Picture, Text
 from napari_dainr.bench.figures import frames_figure, section_figure
 from napari_dainr.bench.job import Measured
-from napari_dainr.bench.retrospective import bilinear_resize, coarse_matrix, unmeasured_frames
+from napari_dainr.bench.retrospective import coarse_matrix, unmeasured_frames
 from napari_dainr.bench.scoring import Figures, cached, fitted_magnitude, judge
 from napari_dainr.bench.suite import DataItem
 from napari_dainr.errors import InputError
@@ -87,7 +87,7 @@ def _spatial_one(bench: Bench, item: DataItem, ratio: float) -> list[Block]:
         if done is None:
             continue
         image = done.series().image
-        ways = {"bilinear": bilinear_resize, "zero-filled": _zero_filled} if gridded else {"": None}
+        ways = {"bilinear": _bilinear, "zero-filled": _zero_filled} if gridded else {"": None}
         for way, resize in ways.items():
             drawn = image if resize is None else resize(image, matrix)
             label = f"{way} {choice.label}".strip()
@@ -104,6 +104,14 @@ def _spatial_one(bench: Bench, item: DataItem, ratio: float) -> list[Block]:
         Text(_verdict(rows)),
         Picture(link, f"{caption}: first frame and absolute error (as Fig. 8)"),
     ]
+
+
+def _bilinear(image: NDArray[np.complexfloating], matrix: tuple[int, int]) -> NDArray[np.complex64]:
+    import torch
+
+    from napari_dainr.inr.coordinates import bilinear_resize
+
+    return bilinear_resize(torch.from_numpy(image.astype(np.complex128)), matrix).numpy().astype(np.complex64)
 
 
 def _zero_filled(image: NDArray[np.complexfloating], matrix: tuple[int, int]) -> NDArray[np.complex64]:

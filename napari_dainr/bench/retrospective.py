@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_dainr.data import KSpace
 from napari_dainr.errors import InputError
 
-__all__ = ["bilinear_resize", "centre_crop", "coarse_matrix", "every_kth_frame", "unmeasured_frames"]
+__all__ = ["centre_crop", "coarse_matrix", "every_kth_frame", "unmeasured_frames"]
 
 
 def coarse_matrix(matrix: tuple[int, int], ratio: float) -> tuple[int, int]:
@@ -97,19 +97,3 @@ def unmeasured_frames(n_frames: int, k: int) -> NDArray[np.intp]:
     """Frames between the measured 0, k, 2k, … ≤ ``n_frames`` − 1: those that an interpolation is judged by."""
     last = (n_frames - 1) // k * k
     return np.asarray([frame for frame in range(last) if frame % k], dtype=np.intp)
-
-
-def bilinear_resize(image: NDArray[np.complexfloating], matrix: tuple[int, int]) -> NDArray[np.complex64]:
-    """Bilinear interpolation of (frame, y, x) to another matrix over the same field of view, centre pixel kept.
-
-    Pixel i of n sits at (i − n // 2) / n of the field of view; beyond the outermost centres the edge value holds.
-    """
-    result = np.asarray(image)
-    for axis, new in ((1, matrix[0]), (2, matrix[1])):
-        old = result.shape[axis]
-        at = np.clip((np.arange(new) - new // 2) * (old / new) + old // 2, 0, old - 1)
-        low = np.minimum(np.floor(at).astype(int), max(old - 2, 0))
-        share = (at - low).reshape((-1, 1) if axis == 1 else (-1,))
-        high = np.minimum(low + 1, old - 1)
-        result = np.take(result, low, axis) * (1 - share) + np.take(result, high, axis) * share
-    return np.asarray(result, dtype=np.complex64)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "bilinear_resize",
     "frame_coordinate",
     "frame_indices",
     "grid_points",
@@ -15,12 +16,12 @@ __all__ = [
 ]
 
 
-def pixel_coordinates(n: int, device: torch.device | str = "cpu") -> Tensor:
+def pixel_coordinates(n: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """(n,) positions of n pixels across the field of view: pixel i sits at 2 (i − n // 2) / n.
 
     The centre pixel is 0 at every size, so a render at another scale shows the same field of view without a shift.
     """
-    return 2 * (torch.arange(n, dtype=torch.float32, device=device) - n // 2) / n
+    return 2 * (torch.arange(n, dtype=dtype, device=device) - n // 2) / n
 
 
 def grid_points(*axes: Tensor) -> Tensor:
@@ -56,3 +57,16 @@ def interpolation_matrix(source: Tensor, target: Tensor) -> Tensor:
     matrix[rows, low] = 1 - weight
     matrix[rows, high] += weight
     return matrix
+
+
+def bilinear_resize(image: Tensor, matrix: tuple[int, int]) -> Tensor:
+    """(…, y, x) real or complex at another matrix over the same field of view, the centre pixel kept in place.
+
+    Beyond the outermost pixel centres the value at the edge holds.
+    """
+    real = image.dtype.to_real()
+    rows, columns = (
+        interpolation_matrix(pixel_coordinates(n, image.device, real), pixel_coordinates(m, image.device, real))
+        for n, m in zip(image.shape[-2:], matrix, strict=True)
+    )
+    return rows.to(image.dtype) @ image @ columns.to(image.dtype).T

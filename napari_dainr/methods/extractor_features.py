@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_dainr.inr.coordinates import interpolation_matrix, pixel_coordinates
+from napari_dainr.inr.coordinates import bilinear_resize
 from napari_dainr.inr.extractors import ARCHITECTURES, FeatureExtractor, fetch_weights, load_extractor, weights_folder
 from napari_dainr.inr.parallel import get_threads, run_parts
 from napari_dainr.methods.config import DainrConfig
@@ -162,20 +162,10 @@ def draw_extracted(features: Tensor, frame: Tensor, matrix: tuple[int, int], ups
         maps = maps * (1 - (position - low)) + features[low + 1].to(torch.float32) * (position - low)
     old = (maps.shape[0], maps.shape[1])
     if old != matrix:
+        resize = fourier_resize if upsampling == "fourier" else bilinear_resize
         groups = [
-            _resized(maps[..., f : f + _MAPS_AT_ONCE].permute(2, 0, 1), matrix, upsampling)
+            resize(maps[..., f : f + _MAPS_AT_ONCE].permute(2, 0, 1), matrix).real
             for f in range(0, maps.shape[-1], _MAPS_AT_ONCE)
         ]
         maps = torch.cat(groups).permute(1, 2, 0)
     return maps * gain
-
-
-def _resized(maps: Tensor, matrix: tuple[int, int], upsampling: str) -> Tensor:
-    """(f, y, x) at another matrix."""
-    if upsampling == "fourier":
-        return fourier_resize(maps, matrix).real
-    rows, columns = (
-        interpolation_matrix(pixel_coordinates(n, maps.device), pixel_coordinates(m, maps.device))
-        for n, m in zip(maps.shape[1:], matrix, strict=True)
-    )
-    return rows @ maps @ columns.T

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_dainr.inr.coordinates import interpolation_matrix, pixel_coordinates
+from napari_dainr.inr.coordinates import bilinear_resize
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import at_frames, fourier_resize
@@ -29,14 +29,5 @@ def draw_features(series: Tensor, frame: Tensor, matrix: tuple[int, int], upsamp
     if upsampling == "fourier":
         image = fourier_resize(image, matrix)
     elif tuple(image.shape) != matrix:
-        image = _bilinear(image, matrix)
+        image = bilinear_resize(image, matrix)
     return torch.view_as_real(image.resolve_conj().contiguous()) * gain
-
-
-def _bilinear(image: Tensor, matrix: tuple[int, int]) -> Tensor:
-    """Bilinear resize of a complex (y, x) image with the centre pixel kept in place."""
-    rows, columns = (
-        interpolation_matrix(pixel_coordinates(n, image.device), pixel_coordinates(m, image.device)).to(image.dtype)
-        for n, m in zip(image.shape, matrix, strict=True)
-    )
-    return rows @ image @ columns.T

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
 from napari_dainr.bench.retrospective import (
-    bilinear_resize,
     centre_crop,
     coarse_matrix,
     every_kth_frame,
@@ -88,19 +85,3 @@ def test_too_few_frames_or_spokes(tiny_kspace: KSpace) -> None:
 @pytest.mark.parametrize(("n", "k", "expected"), [(7, 2, [1, 3, 5]), (8, 3, [1, 2, 4, 5]), (5, 1, []), (2, 3, [])])
 def test_unmeasured_frames_lie_between_measured_ones(n: int, k: int, expected: list[int]) -> None:
     assert unmeasured_frames(n, k).tolist() == expected
-
-
-@pytest.mark.parametrize(("old", "new"), [((6, 9), (9, 13)), ((8, 5), (12, 5)), ((7, 7), (4, 4))])
-def test_bilinear_resize_is_interpolation_about_the_centre_pixel(old: tuple[int, int], new: tuple[int, int]) -> None:
-    rng = np.random.default_rng(0)
-    image: NDArray[np.complex128] = rng.standard_normal((2, *old)) + 1j * rng.standard_normal((2, *old))
-    at = [(np.arange(m) - m // 2) * n / m + n // 2 for n, m in zip(old, new, strict=True)]
-    grid = np.stack(np.meshgrid(*at, indexing="ij"))
-    expected = [
-        map_coordinates(f.real, grid, order=1, mode="nearest")
-        + 1j * map_coordinates(f.imag, grid, order=1, mode="nearest")
-        for f in image
-    ]
-    found = bilinear_resize(image, new)
-    assert np.allclose(found, expected, atol=1e-6)
-    assert np.allclose(found[:, new[0] // 2, new[1] // 2], image[:, old[0] // 2, old[1] // 2])

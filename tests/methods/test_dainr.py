@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_dainr.inr.coordinates import interpolation_matrix, pixel_coordinates
 from napari_dainr.inr.encodings import FrequencyEncoding
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import DainrConfig, NufftConfig, method_config
@@ -71,20 +70,6 @@ def test_paper_preset_has_the_numbers_of_the_paper() -> None:
     assert (config.levels, config.table_log2, config.level_features, config.n_min, config.growth) == (16, 19, 2, 16, 2)
     assert (config.space_frequencies, config.time_frequencies, config.width, config.depth) == (10, 6, 64, 5)
     assert (config.learning_rate, config.table_learning_rate, config.deform_grid, config.members) == (1e-3, 1e-3, 1, 1)
-
-
-@pytest.mark.parametrize("n", [7, 8, 33])
-@pytest.mark.parametrize("scale", [1.5, 2])
-def test_centre_pixel_stays_at_zero(n: int, scale: float) -> None:
-    for size in (n, round(n * scale)):
-        x = pixel_coordinates(size)
-        assert float(x[size // 2]) == 0 and float(x[1] - x[0]) == pytest.approx(2 / size)
-
-
-def test_interpolation_is_exact_for_straight_lines() -> None:
-    source, target = torch.linspace(-1, 1, 9), torch.tensor([-1.5, -0.93, 0.0, 0.4, 1.0, 1.2])
-    drawn = interpolation_matrix(source, target) @ (3 * source - 1)
-    assert torch.allclose(drawn, 3 * target.clamp(-1, 1) - 1, atol=1e-6)
 
 
 def test_render_at_another_scale_shows_the_same_image(tiny_problem: Problem) -> None:
