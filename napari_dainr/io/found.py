@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.acquired import Partitions
 
-__all__ = ["DAY_TICKS", "TICK_S", "partitions_of", "said_of_arrangement", "what_the_samples_say"]
+__all__ = ["DAY_TICKS", "TICK_S", "partitions_of", "said_of_arrangement", "tr_between_spokes", "what_the_samples_say"]
 
 TICK_S = 2.5e-3
 """One tick of a time stamp in Siemens raw data and in ISMRMRD files made from it, seconds."""
@@ -37,9 +37,18 @@ def said_of_arrangement(facts: dict[str, Any]) -> tuple[dict[str, str], dict[str
         detected["averages"] = f"{facts['averages']}, each kept as spokes of its own"
     if facts["third"] == "partition":
         detected["partitions"] = f"{len(facts['numbers'])} measured, a stack along kz"
+    if facts["left_out"].get("other length"):
+        assumed["readouts of another length"] = f"{facts['left_out']['other length']}, which are no spokes"
     if not facts["same_lines"]:
         assumed["lines"] = f"the counters differ between {facts['third']}s; the angles are taken to be the same"
     return detected, assumed
+
+
+def tr_between_spokes(facts: dict[str, Any], tr_s: float | None) -> float | None:
+    """Time from one spoke to the next, seconds: a sequence counts its TR from one partition to the next."""
+    if tr_s is None or not np.isfinite(tr_s) or tr_s <= 0:
+        return None
+    return tr_s * facts["stride"] if facts["third"] == "partition" else tr_s
 
 
 def partitions_of(facts: dict[str, Any], count: int, centre: int) -> Partitions | None:

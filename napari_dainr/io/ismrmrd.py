@@ -17,13 +17,17 @@ from napari_dainr.errors import InputError
 from napari_dainr.importing import ImportOptions, kspace_of
 from napari_dainr.io.atomic import atomic_write
 from napari_dainr.io.child import label, read_in_child
+from napari_dainr.io.found import (
+    DAY_TICKS,
+    TICK_S,
+    partitions_of,
+    said_of_arrangement,
+    tr_between_spokes,
+    what_the_samples_say,
+)
 
 __all__ = ["TICK_S", "acquired_of", "read_ismrmrd", "write_ismrmrd"]
 
-TICK_S = 2.5e-3
-"""One tick of an ISMRMRD acquisition time stamp, seconds."""
-
-_DAY_TICKS = round(86400 / TICK_S)
 _NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 
 
@@ -33,7 +37,8 @@ def read_ismrmrd(path: Path, options: ImportOptions | None = None, timeout_s: fl
     Parameters
     ----------
     options
-        ``dataset``: name of the data set, or its number from 0; the first by default.
+        ``dataset``: name of the data set, or its number from 0, the first by default; ``contrast``, ``set_number``:
+        which contrast and set.
 
     Raises
     ------
@@ -41,14 +46,24 @@ def read_ismrmrd(path: Path, options: ImportOptions | None = None, timeout_s: fl
         If it is not ISMRMRD, or is damaged.
     """
     path = Path(path)
-    arrays, facts = read_in_child("ismrmrd", path, timeout_s, dataset=options.dataset if options else None)
-    return acquired_of(arrays, facts, path)
+    options = options or ImportOptions()
+    arrays, facts = read_in_child(
+        "ismrmrd",
+        path,
+        timeout_s,
+        dataset=options.dataset,
+        contrast=options.contrast,
+        set_number=options.set_number,
+    )
+    return acquired_of(arrays, facts, label(path))
 
 
-def acquired_of(arrays: dict[str, NDArray[Any]], facts: dict[str, Any], path: Path) -> Acquired:
-    """What the child found in a file of this layout, in the common form."""
-    assumed: dict[str, str] = {}
+def acquired_of(
+    arrays: dict[str, NDArray[Any]], facts: dict[str, Any], name: str, file_format: str = "ISMRMRD"
+) -> Acquired:
+    """What the child found in a file with an ISMRMRD header, in the common form; raises InputError if impossible."""
     try:
+        detected, assumed = said_of_arrangement(facts)
         matrix, fov = _pairs(facts, "matrix", "fov_mm")
         encoded, encoded_fov = _pairs(facts, "encoded_matrix", "encoded_fov_mm")
         if matrix[0] < 2 <= matrix[1]:
@@ -59,30 +74,51 @@ def acquired_of(arrays: dict[str, NDArray[Any]], facts: dict[str, Any], path: Pa
             encoded, encoded_fov = (encoded[1], encoded[1]), (encoded_fov[1], encoded_fov[1])
         if facts["datasets"] > 1 and not facts["dataset_chosen"]:
             assumed["dataset"] = f"the first of {facts['datasets']} in the file"
+        kdata, ktraj, noise = arrays["kdata"], arrays.get("ktraj"), arrays.get("noise")
+        kind = str(facts["trajectory"])
+        if ktraj is None or not np.any(ktraj):
+            kind = what_the_samples_say(kdata, kind, detected)
         ticks = arrays["ticks"].astype(np.float64)
         tr_ms = facts["tr_ms"]
         return Acquired(
-            format="ISMRMRD",
-            name=label(path),
-            kdata=arrays["kdata"],
-            ktraj=arrays.get("ktraj"),
-            kind=str(facts["trajectory"]),
+            format=file_format,
+            name=name,
+            kdata=kdata,
+            third=facts["third"],
+            partitions=partitions_of(facts, int(facts["partitions"]), int(facts["centre_partition"] or 0)),
+            ktraj=ktraj,
+            kind=kind,
             matrix=matrix,
             fov_mm=fov,
             encoded_matrix=encoded,
             encoded_fov_mm=encoded_fov,
             centre_sample=int(facts["center_sample"]),
-            times_s=(np.unwrap(ticks, period=_DAY_TICKS) - ticks[0]) * TICK_S,
+            times_s=(np.unwrap(ticks, period=DAY_TICKS) - ticks[0]) * TICK_S,
             tick_s=TICK_S,
-            tr_s=tr_ms / 1e3 if tr_ms is not None and np.isfinite(tr_ms) and tr_ms > 0 else None,
+            tr_s=tr_between_spokes(facts, tr_ms / 1e3 if tr_ms is not None else None),
             spokes_per_frame=facts["spokes_per_frame"],
+            lines=arrays.get("lines"),
+            centre_line=facts["centre_line"],
+            frames=arrays.get("frames"),
+            noise=noise,
+            noise_bandwidth_ratio=_bandwidth_ratio(facts, assumed) if noise is not None else 1.0,
             left_out=dict(facts["left_out"]),
+            detected=detected,
             assumed=assumed,
         )
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError):
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError):
         raise InputError(
             "its header holds impossible sizes; correct the matrix and field of view in the header."
         ) from None
+
+
+def _bandwidth_ratio(facts: dict[str, Any], assumed: dict[str, str]) -> float:
+    """Bandwidth of the image readout over that of the noise scan, which the receiver's filter narrows."""
+    receiver = facts["receiver_bandwidth"] or 1.0
+    if facts["dwell_us"] > 0 and facts["noise_dwell_us"] > 0 and 0 < receiver < 10:
+        return float(facts["noise_dwell_us"] / facts["dwell_us"] / receiver)
+    assumed["noise"] = "the noise scan has the bandwidth of the image; the file does not say"
+    return 1.0
 
 
 def _pairs(facts: dict[str, Any], matrix: str, fov: str) -> tuple[tuple[int, int], tuple[float, float]]:

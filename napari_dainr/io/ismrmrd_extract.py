@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError
 from napari_dainr.io.child import Extracted
+from napari_dainr.io.readouts import Arrangement, arrange, same_shape
+from napari_dainr.io.readouts import require as _require
 
 __all__ = ["NOT_IMAGING", "extract"]
 
@@ -36,11 +38,6 @@ _REVERSE = 22
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_HEADER_BYTES = 16 << 20
 _ROWS_AT_ONCE = 256
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(message)
 
 
 def _has_flag(flags: NDArray[np.uint64], number: int) -> NDArray[np.bool_]:
@@ -122,6 +119,14 @@ def _facts_of_header(xml: Any) -> dict[str, Any]:
         facts[fov_name] = [float(space.fieldOfView_mm.y), float(space.fieldOfView_mm.x)]
     sequence = header.sequenceParameters
     facts["tr_ms"] = float(sequence.TR[0]) if sequence is not None and sequence.TR else None
+    facts["partitions"] = int(encoding.encodedSpace.matrixSize.z)
+    limits = encoding.encodingLimits
+    for name, limit in (("line", "kspace_encoding_step_1"), ("partition", "kspace_encoding_step_2")):
+        said = getattr(limits, limit, None) if limits is not None else None
+        facts[f"centre_{name}"] = int(said.center) if said is not None and said.center is not None else None
+    system = header.acquisitionSystemInformation
+    bandwidth = system.relativeReceiverNoiseBandwidth if system is not None else None
+    facts["receiver_bandwidth"] = float(bandwidth) if bandwidth else None
     return facts
 
 
@@ -145,19 +150,6 @@ def _one_value(values: NDArray[Any], what: str, advice: str) -> int:
     distinct = np.unique(values)
     _require(len(distinct) == 1, f"{what} differs between acquisitions ({distinct[0]} and {distinct[-1]}); {advice}")
     return int(distinct[0])
-
-
-def _frame_hint(idx: NDArray[Any]) -> int | None:
-    """Spokes per frame, if the repetition or phase counter numbers equal blocks of consecutive spokes."""
-    for counter in ("repetition", "phase"):
-        values = idx[counter].astype(np.int64)
-        starts = np.flatnonzero(np.diff(values)) + 1
-        if len(starts) == 0 or not (np.diff(values)[starts - 1] == 1).all():
-            continue
-        blocks = np.diff(np.concatenate([[0], starts, [len(values)]]))
-        if (blocks[:-1] == blocks[0]).all() and blocks[-1] <= blocks[0] and blocks[0] > 1:
-            return int(blocks[0])
-    return None
 
 
 def _read_rows(
@@ -191,19 +183,24 @@ def _read_rows(
     return kdata, traj
 
 
-def extract(path: Path, dataset: str | None = None) -> Extracted:
+def extract(
+    path: Path, dataset: str | None = None, contrast: int | None = None, set_number: int | None = None
+) -> Extracted:
     """Read the image acquisitions of an ISMRMRD file.
 
     Parameters
     ----------
     dataset
         Name or number of the data set; the first by default.
+    contrast, set_number
+        As in :func:`napari_dainr.io.readouts.arrange`.
 
     Returns
     -------
     arrays
-        ``kdata`` (slice, coil, spoke, readout) complex64; ``ktraj`` (spoke, readout, 2) float32, (ky, kx), in the
-        file's own unit, only if the file holds one; ``ticks`` (spoke,) int64, time stamps of the first slice.
+        ``kdata`` (third, coil, spoke, readout) complex64; ``ktraj`` (spoke, readout, 2) float32, (ky, kx), in the
+        file's own unit, only if the file holds one; ``ticks`` (spoke,) int64, time stamps of the reference slice or
+        partition; ``noise`` (coil, sample) complex64 if there is a noise scan; counters as in Acquired.
     facts
         Numbers and words of the whitelist.
 
@@ -233,17 +230,42 @@ def extract(path: Path, dataset: str | None = None) -> Extracted:
         head = data["head"]
         rows, facts["left_out"] = _image_rows(head)
         _require(len(rows) > 0, "holds no image acquisitions, only calibration data; give the file of the scan itself.")
-        return _assemble(path, data, head[rows], rows, facts)
+        arrays, found = _assemble(path.stat().st_size, data, head, rows, (contrast, set_number), facts)
+        return arrays, facts | found
+
+
+_COUNTERS = {
+    "line": "kspace_encode_step_1",
+    "partition": "kspace_encode_step_2",
+    "slice": "slice",
+    "contrast": "contrast",
+    "set": "set",
+    "phase": "phase",
+    "repetition": "repetition",
+    "average": "average",
+}
 
 
 def _assemble(
-    path: Path, data: h5py.Dataset, head: NDArray[Any], rows: NDArray[np.intp], facts: dict[str, Any]
+    size: int,
+    data: h5py.Dataset,
+    everything: NDArray[Any],
+    rows: NDArray[np.intp],
+    wanted: tuple[int | None, int | None],
+    facts: dict[str, Any],
 ) -> Extracted:
-    idx = head["idx"]
-    for counter, what in (("contrast", "contrast"), ("set", "set"), ("kspace_encode_step_2", "partition")):
-        _one_value(idx[counter], f"the {what} counter", f"only one {what} can be read; split the file.")
-    samples = _one_value(head["number_of_samples"], "the number of samples", "spokes must be equally long.")
-    coils = _one_value(head["active_channels"], "the number of coils", "every spoke must hold the same coils.")
+    """Samples of the image acquisitions, sorted into slices or partitions and spokes."""
+    keep, samples, coils = same_shape(everything["number_of_samples"][rows], everything["active_channels"][rows])
+    if not keep.all():
+        facts["left_out"]["other length"] = int((~keep).sum())
+    head = everything[rows[keep]]
+    counters = {name: head["idx"][field] for name, field in _COUNTERS.items()}
+    plan = arrange(counters, facts["centre_partition"], *wanted)
+    if plan.facts["incomplete"]:
+        facts["left_out"]["incomplete"] = plan.facts["incomplete"]
+    picked = np.sort(plan.rows, axis=None)
+    order = np.searchsorted(picked, plan.rows)
+    rows, head = rows[keep][picked], head[picked]
     dims = _one_value(head["trajectory_dimensions"], "the number of trajectory dimensions", "convert it again.")
     pre = _one_value(head["discard_pre"], "discard_pre", "convert it again.")
     post = _one_value(head["discard_post"], "discard_post", "convert it again.")
@@ -253,44 +275,59 @@ def _assemble(
     )
     _require(dims in (0, 2, 3), f"the trajectory has {dims} dimensions; 2 are needed.")
     _require(
-        len(rows) * coils * samples * 8 <= path.stat().st_size,
+        len(rows) * coils * samples * 8 <= size,
         f"{len(rows)} spokes of {coils} coils and {samples} samples do not fit into the file; copy it again.",
     )
-    _require(
-        bool(dims) or not _has_flag(head["flags"], _REVERSE).any(),
-        "spokes were read out in reverse and there is no trajectory; store the trajectory in the file.",
-    )
-    numbers, slice_of = np.unique(idx["slice"], return_inverse=True)
-    counts = np.bincount(slice_of)
-    _require(
-        bool((counts == counts[0]).all()),
-        f"slices hold {counts.min()} to {counts.max()} spokes; they must hold equally many.",
-    )
-    order = np.argsort(slice_of, kind="stable").reshape(len(numbers), -1)
     kdata, traj = _read_rows(data, rows, coils, samples, dims)
+    reverse = _has_flag(head["flags"], _REVERSE)
+    if traj is None:
+        # With a trajectory, each sample has its place already.
+        kdata[reverse] = kdata[reverse, :, ::-1]
     used = slice(pre, samples - post)
     arrays: dict[str, NDArray[Any]] = {
         "kdata": np.ascontiguousarray(kdata[order].transpose(0, 2, 1, 3)[..., used]),
-        "ticks": head["acquisition_time_stamp"].astype(np.int64)[order[0]],
+        "ticks": head["acquisition_time_stamp"].astype(np.int64)[order[plan.reference]],
+        **plan.arrays(),
     }
     if traj is not None:
-        arrays["ktraj"] = _in_plane(traj[:, used], order)
-    facts["center_sample"] = centre - pre
-    facts["spokes_per_frame"] = _frame_hint(idx[order[0]])
-    return arrays, facts
+        arrays["ktraj"] = _in_plane(traj[:, used], order, plan)
+    noise = np.flatnonzero(
+        _has_flag(everything["flags"], NOT_IMAGING["noise"]) & (everything["active_channels"] == coils)
+    )
+    dwell = float(head["sample_time_us"][0])
+    found = plan.facts | {
+        "center_sample": centre - pre,
+        "reflected": int(reverse.sum()) if traj is None else 0,
+        "dwell_us": dwell if np.isfinite(dwell) else 0.0,
+        "noise_dwell_us": 0.0,
+    }
+    if len(noise):
+        arrays["noise"], found["noise_dwell_us"] = _noise(data, noise, coils, everything)
+    return arrays, found
 
 
-def _in_plane(traj: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.float32]:
-    """(spoke, readout, 2) as (ky, kx), the same for every slice."""
+def _noise(
+    data: h5py.Dataset, rows: NDArray[np.intp], coils: int, head: NDArray[Any]
+) -> tuple[NDArray[np.complex64], float]:
+    """(coil, sample) of the noise acquisitions, and their dwell time in µs (0 where the file does not say)."""
+    keep, samples, _ = same_shape(head["number_of_samples"][rows], head["active_channels"][rows])
+    values, _ = _read_rows(data, rows[keep], coils, samples, 0)
+    dwell = float(head["sample_time_us"][rows[0]])
+    return np.ascontiguousarray(values.transpose(1, 0, 2)).reshape(coils, -1), dwell if np.isfinite(dwell) else 0.0
+
+
+def _in_plane(traj: NDArray[np.float32], order: NDArray[np.intp], plan: Arrangement) -> NDArray[np.float32]:
+    """(spoke, readout, 2) as (ky, kx), the same for every slice or partition."""
     _require(bool(np.isfinite(traj).all()), "its trajectory holds NaN or Inf; convert it again.")
+    third = plan.facts["third"]
     if traj.shape[-1] == 3:
         extent = np.abs(traj[..., :2]).max()
-        _require(
-            bool(np.abs(traj[..., 2]).max() <= 1e-4 * extent), "its trajectory is 3-D; only 2-D slices can be read."
-        )
-    per_slice = traj[..., 1::-1][order]
+        # The spokes of a partition lie at one kz.
+        through = np.ptp(traj[..., 2], axis=1) if third == "partition" else np.abs(traj[..., 2])
+        _require(bool(through.max() <= 1e-4 * extent), "its trajectory is 3-D; only planes of spokes can be read.")
+    per_third = traj[..., 1::-1][order]
     _require(
-        bool(np.allclose(per_slice, per_slice[:1], atol=1e-5 * float(np.abs(per_slice).max()))),
-        "its slices have different trajectories; split the file by slice.",
+        bool(np.allclose(per_third, per_third[:1], atol=1e-5 * float(np.abs(per_third).max()))),
+        f"its {third}s have different trajectories; split the file by {third}.",
     )
-    return np.ascontiguousarray(per_slice[0])
+    return np.ascontiguousarray(per_third[0])

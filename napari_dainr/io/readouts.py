@@ -39,7 +39,7 @@ class Arrangement:
         JSON-able: ``third``, ``numbers`` (of slices or partitions), ``chosen`` (counter → [number, how many there are,
         whether the user chose]),
         ``averages``, ``spokes_per_frame``, ``incomplete`` (readouts cut off so that all thirds hold equally many),
-        ``same_lines``.
+        ``same_lines``, ``stride`` (readouts from one spoke of a third to its next).
     lines, frames : (spoke,) int64 or None
         As in :class:`napari_dainr.acquired.Acquired`.
     """
@@ -156,6 +156,7 @@ def arrange(
         "averages": len(np.unique(table["average"][kept])),
         "spokes_per_frame": frame_hint(table["repetition"][rows[reference]], table["phase"][rows[reference]]),
         "incomplete": int(counts.sum() - spokes * len(numbers)),
+        "stride": int(np.median(np.diff(rows[reference]))) if spokes > 1 else 1,
         "same_lines": bool((lines == lines[reference]).all()),
     }
     return Arrangement(

@@ -12,7 +12,14 @@ from napari_dainr.acquired import Acquired
 from napari_dainr.errors import InputError
 from napari_dainr.importing import ImportOptions
 from napari_dainr.io.child import label, read_in_child
-from napari_dainr.io.found import DAY_TICKS, TICK_S, partitions_of, said_of_arrangement, what_the_samples_say
+from napari_dainr.io.found import (
+    DAY_TICKS,
+    TICK_S,
+    partitions_of,
+    said_of_arrangement,
+    tr_between_spokes,
+    what_the_samples_say,
+)
 
 __all__ = ["read_twix"]
 
@@ -71,7 +78,7 @@ def _acquired(arrays: dict[str, NDArray[Any]], facts: dict[str, Any], name: str)
     matrix, fov, encoded = _geometry(facts, kdata.shape[-1], kind)
     if facts["pulseq"] and fov is not None:
         assumed["field of view"] = f"{fov[0]:g} mm, of the protocol; a Pulseq sequence may use another"
-    tr_s = facts["tr_us"] / 1e6 if facts.get("tr_us") else None
+    tr_s = tr_between_spokes(facts, facts["tr_us"] / 1e6 if facts.get("tr_us") else None)
     noise, dwell, noise_dwell = arrays.get("noise"), facts.get("dwell_ns"), facts["noise_dwell_us"]
     ratio = 1.0
     if noise is not None and dwell and noise_dwell:
