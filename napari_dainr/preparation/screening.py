@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def screen(
         empty, not_finite = _emptiness(kdata)
         _leave_out_empty(empty, keep_coils, coil_words)
         _leave_out_not_finite(not_finite, keep_coils, keep_spokes, coil_words, spoke_words)
-        dead = keep_spokes & empty[keep_coils].all(axis=0) if keep_coils.any() else np.zeros(spokes, dtype=bool)
+        dead: NDArray[np.bool_] = keep_spokes & empty[keep_coils].all(axis=0)
         _mark(dead, keep_spokes, spoke_words, "all zero")
         if keep_coils.any() and keep_spokes.any():
             for why, bad in _outliers(kdata, keep_coils, keep_spokes).items():
@@ -105,7 +106,7 @@ def _numbers(given: Sequence[int], count: int, kind: str) -> list[int]:
     return sorted(set(given))
 
 
-def _mark(bad: NDArray[np.bool_], keep: NDArray[np.bool_], words: dict[str, list[int]], why: str) -> None:
+def _mark(bad: Any, keep: NDArray[np.bool_], words: dict[str, list[int]], why: str) -> None:
     if bad.any():
         words.setdefault(why, []).extend(int(i) for i in np.flatnonzero(bad))
         keep &= ~bad
