@@ -198,6 +198,7 @@ class Marks(QObject):
             self._set_baseline((start, end))
 
     def _show_auto(self) -> None:
+        self._moving = None  # what is dragged is lost to whatever else was done
         box = self._toolbar.auto_baseline
         box.blockSignals(True)
         box.setChecked(self._state.regions.baseline_s is None)
