@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFrame, QScrollArea
 
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["ScrollDock", "find", "find_or_open"]
+__all__ = ["ScrollDock", "find", "find_or_open", "theme_colours", "window_is_there"]
 
 D = TypeVar("D", bound="ScrollDock")
 
@@ -28,6 +28,9 @@ class ScrollDock(QScrollArea):
     AREA = "right"
     TABBED = False
     """Behind the other docks of its area, as a tab, rather than below them."""
+    SIZE = (400, 720)
+    """Width and height to begin with, pixels."""
+    NARROWEST = 360
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -36,6 +39,17 @@ class ScrollDock(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.destroyed.connect(lambda: self._leave())  # not a slot of this object: those are gone by then
+
+    def sizeHint(self) -> QSize:
+        """As wide as it needs to be, so that the picture keeps the room on a small screen."""
+        return QSize(max(self.SIZE[0], self.minimumSizeHint().width()), self.SIZE[1])
+
+    def minimumSizeHint(self) -> QSize:
+        """Never narrower than what is inside and its scroll bar: nothing is cut off at the side."""
+        inside, bar = self.widget(), self.verticalScrollBar()
+        if inside is None or bar is None:
+            return QSize(self.NARROWEST, 200)
+        return QSize(inside.minimumSizeHint().width() + bar.sizeHint().width(), 200)
 
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """The dock or the viewer is gone: let go of layers and stop what runs."""
@@ -65,6 +79,23 @@ class ScrollDock(QScrollArea):
             closed = True
         if closed:
             self._leave()
+
+
+def window_is_there(viewer: napari.viewer.Viewer) -> bool:
+    """Whether only a dock was closed: drawing into a window that is half gone would end in an error."""
+    try:
+        viewer.window.geometry()
+    except (AttributeError, RuntimeError):
+        return False
+    return True
+
+
+def theme_colours(viewer: napari.viewer.Viewer) -> tuple[str, str]:
+    """Background and text of the viewer's theme, as ``#rrggbb``."""
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(viewer.theme)
+    return theme.background.as_hex("long"), theme.text.as_hex("long")
 
 
 def find(viewer: napari.viewer.Viewer, kind: type[D]) -> D | None:

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from qtpy.QtCore import QThreadPool
-
+from napari_dainr.gui._at_exit import at_rest, at_work
 from napari_dainr.gui._worker import Failed, as_failed
 
 __all__ = ["Latest"]
 
-EXIT_MS = 10_000
-_at_work: set[Latest] = set()
-
 Work = Callable[[threading.Event], Iterator[Any]]
 """Yields results for the main thread; looks at the event between small pieces of work and ends when it is set."""
-
-
-def _end_all() -> None:
-    """At the end of the program: a thread that outlives Qt aborts the process."""
-    if _at_work:
-        for latest in list(_at_work):
-            latest.cancel()
-        pool = QThreadPool.globalInstance()
-        if pool is not None:
-            pool.waitForDone(EXIT_MS)
-
-
-atexit.register(_end_all)
 
 
 class Latest:
@@ -111,12 +93,12 @@ class Latest:
             if waiting is not None:
                 self._begin(waiting)
                 return
-            _at_work.discard(self)
+            at_rest(self)
             if self._rest is not None:
                 self._rest()
 
         self._stop = stop
-        _at_work.add(self)
+        at_work(self, self.cancel)
         worker = create_worker(steps, _start_thread=False)
         worker.yielded.connect(yielded)
         worker.returned.connect(returned)

@@ -6,18 +6,18 @@ ended; what a job of an older generation says is dropped.
 
 from __future__ import annotations
 
-import atexit
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QThreadPool, QTimer
+from qtpy.QtCore import QTimer
 
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
+from napari_dainr.gui._at_exit import at_rest, at_work
 from napari_dainr.gui._background import write_in_background
 from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data, layer_name, run_folder_of
 from napari_dainr.gui._model import Action, Model, Phase, Source
@@ -35,21 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 POLL_MS = 100
-EXIT_MS = 10_000
-_at_work: set[Session] = set()
-
-
-def _end_all() -> None:
-    """At the end of the program stop every job and wait for it: a thread that outlives Qt aborts the process."""
-    if _at_work:
-        for session in list(_at_work):
-            session.abandon()
-        pool = QThreadPool.globalInstance()
-        if pool is not None:
-            pool.waitForDone(EXIT_MS)
-
-
-atexit.register(_end_all)
 
 
 class Session:
@@ -212,7 +197,7 @@ class Session:
         """The viewer is gone: stop, and drop whatever comes."""
         self._generation += 1
         for job in self._open_jobs:
-            job.request_stop()
+            job.drop()
         with suppress(RuntimeError):  # when the application ends, Qt may have deleted the timer already
             self._timer.stop()
         self._job = self._viewer = self._layer = self._quick_layer = None
@@ -232,7 +217,7 @@ class Session:
         self,
         job: Job,
         then: Callable[[Any], None],
-        work: Callable[..., Generator[None, None, Any]],
+        work: Callable[..., object],
         *more: object,
         lasting: bool = False,
     ) -> None:
@@ -242,6 +227,8 @@ class Session:
         """
         from napari.qt.threading import create_worker
 
+        from napari_dainr.gui._job_worker import JobWorker
+
         def returned(outcome: object) -> None:
             if self._delivering:  # napari's progress bars process events: news in hand goes first
                 QTimer.singleShot(0, lambda: returned(outcome))
@@ -250,11 +237,11 @@ class Session:
             if self._viewer is not None and (lasting or job.generation == self._generation):
                 then(outcome)
 
-        worker = create_worker(work, job, *more, _start_thread=False)
+        worker = create_worker(work, job, *more, _start_thread=False, _worker_class=JobWorker)
         worker.returned.connect(returned)
         worker.finished.connect(lambda: self._close(job))  # a worker that napari quit returns nothing
         self._open_jobs.append(job)
-        _at_work.add(self)
+        at_work(self, self.abandon)
         self._timer.start()
         worker.start()
 
@@ -264,7 +251,7 @@ class Session:
         job.request_stop()
         if not self._open_jobs:
             self._timer.stop()
-            _at_work.discard(self)
+            at_rest(self)
             if self._viewer is None:
                 self._clear_scratch()
 

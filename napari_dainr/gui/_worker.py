@@ -1,17 +1,17 @@
 """Engine jobs that run beside the event loop. Nothing here touches a widget, a layer or the viewer.
 
-A job is a generator for napari's worker threads. It never lets an exception out: a ``RuntimeError`` that leaves a
-generator worker is swallowed there and the worker counts as running for ever, so failures are *returned*. Stop is our
-own event, because quitting a worker does not end its generator. Pictures travel through a mailbox that keeps only the
-newest, because the queue of worker signals has no bound.
+A job is a function for one of napari's worker threads. It never lets an exception out: a ``RuntimeError`` that leaves a
+worker may be swallowed there and the worker counts as running for ever, so failures are *returned*. Stop is our own
+event. A generator would be left hanging in mid-fit when napari quits its workers, with all that it holds; so quitting
+a :class:`JobWorker` drops the job, and the fit is closed in its own thread. What a job tells travels through a mailbox
+that keeps only the newest picture, because the queue of worker signals has no bound.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 import traceback
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_dainr import recipe as recipes
 from napari_dainr.data import ImageSeries, KSpace
-from napari_dainr.errors import DainrError, is_out_of_memory
+from napari_dainr.errors import DainrError, is_out_of_memory, reason_of
 from napari_dainr.gui._model import Source
 from napari_dainr.recipe import Finished, Notice, Preview, Progress, Recipe
 
@@ -39,9 +39,6 @@ __all__ = [
     "load",
     "read_source",
 ]
-
-YIELD_S = 0.1
-"""Seconds between yields of a job: each is one queued Qt event and one chance to quit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +92,7 @@ class Job:
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.stop = threading.Event()
+        self.dropped = False
         self._go = threading.Event()
         self._go.set()
         self._lock = threading.Lock()
@@ -111,9 +109,14 @@ class Job:
         self.stop.set()
         self._go.set()
 
-    def wait_while_paused(self, seconds: float) -> bool:
-        """True if the job may go on."""
-        return self._go.wait(seconds)
+    def drop(self) -> None:
+        """End at the next event; nobody wants the result."""
+        self.dropped = True
+        self.request_stop()
+
+    def wait_while_paused(self) -> None:
+        """Return when the job may go on."""
+        self._go.wait()
 
     def post(self, event: Notice | Progress | Picture) -> None:
         """Leave something for the main thread; a newer picture or progress replaces the older one."""
@@ -156,8 +159,7 @@ def as_failed_write(error: Exception, what: str) -> Failed:
     """The same for files that were to be written; ``what`` begins the sentence."""
     if isinstance(error, DainrError):
         return as_failed(error, what)
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-    return Failed(f"{what}: {reason}; choose another place.", as_failed(error, what).details)
+    return Failed(f"{what}: {reason_of(error)}; choose another place.", as_failed(error, what).details)
 
 
 def fit(
@@ -167,25 +169,23 @@ def fit(
     folder: Path | None = None,
     preview_hz: float = 2.0,
     checkpoint_s: float = 30.0,
-) -> Generator[None, None, Ended | Failed]:
+) -> Ended | Failed:
     """Run a recipe; what it tells goes into the job's mailbox, the end is returned."""
-    last = time.monotonic()
     try:
         events = recipes.run(
             recipe, folder, kspace=kspace, stop=job.stop, preview_hz=preview_hz, checkpoint_s=checkpoint_s
         )
-        for event in events:
-            if isinstance(event, Finished):
-                return Ended(event, Picture(event.series, event.series.magnitude))
-            if isinstance(event, Preview):
-                job.post(Picture(event.series, event.series.magnitude))
-            elif isinstance(event, (Progress, Notice)):
-                job.post(event)
-            while not job.wait_while_paused(YIELD_S):
-                yield None
-            if time.monotonic() - last >= YIELD_S:
-                last = time.monotonic()
-                yield None
+        with contextlib.closing(events):
+            for event in events:
+                if isinstance(event, Finished):
+                    return Ended(event, Picture(event.series, event.series.magnitude))
+                if isinstance(event, Preview):
+                    job.post(Picture(event.series, event.series.magnitude))
+                elif isinstance(event, (Progress, Notice)):
+                    job.post(event)
+                job.wait_while_paused()
+                if job.dropped:
+                    return Failed("The reconstruction was dropped: its viewer was closed.", "")
         return Failed("The reconstruction ended without a result; start again.", "The event stream had no Finished.")
     except Exception as error:
         return as_failed(error, "reconstructing")
@@ -207,19 +207,17 @@ def read_source(source: Source, folder: Path) -> Loaded:
     return Loaded(read_kspace(source.path, source.importing), source)
 
 
-def load(job: Job, source: Source, folder: Path) -> Generator[None, None, Loaded | Failed]:
+def load(job: Job, source: Source, folder: Path) -> Loaded | Failed:
     """Read k-space; ``folder`` takes what sample data needs."""
     try:
-        yield None
         return read_source(source, folder)
     except Exception as error:
         return as_failed(error, f"reading {source.label}")
 
 
-def available_devices(job: Job) -> Generator[None, None, tuple[str, ...] | Failed]:
+def available_devices(job: Job) -> tuple[str, ...] | Failed:
     """Devices that torch can use here, ``auto`` first. Imports torch, so it runs beside the first reconstruction."""
     try:
-        yield None
         import torch
 
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtGui import QHideEvent
-from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_dainr import RESEARCH_USE
+from napari_dainr.gui._dock import ScrollDock, find, find_or_open, theme_colours
 from napari_dainr.gui._model import Phase, Source
 from napari_dainr.gui._parts import Banner, Note, section
 from napari_dainr.gui._run_panel import RunPanel
@@ -19,19 +19,19 @@ from napari_dainr.gui._session import Session
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["DOCK_NAME", "ReconstructionDock", "find_dock", "open_dock"]
+__all__ = ["ReconstructionDock", "find_dock", "open_dock"]
 
-DOCK_NAME = "DA-INR reconstruction"
 FILE_FILTER = "ISMRMRD k-space (*.h5 *.hdf5 *.mrd);;All files (*)"
 EXPORT_FILTER = "GIF (*.gif);;MP4 (*.mp4);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy);;NumPy archive (*.npz)"
 
 
-class ReconstructionDock(QScrollArea):
+class ReconstructionDock(ScrollDock):
     """Everything from the file to the series, in one column that scrolls."""
 
+    NAME = "DA-INR reconstruction"
+
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer: napari.viewer.Viewer | None = napari_viewer
+        super().__init__(napari_viewer)
         self.session = Session(napari_viewer)
         self.model = self.session.model
         self.banner = Banner()
@@ -52,9 +52,6 @@ class ReconstructionDock(QScrollArea):
         column.addWidget(notice)
         column.addStretch(1)
         self.setWidget(inside)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
         self.data.open_button.clicked.connect(self._ask_for_file)
         for name, action in self.data.sample_actions.items():
@@ -71,16 +68,6 @@ class ReconstructionDock(QScrollArea):
         self._follow_theme()
         self._follow_phase(self.model.phase)
 
-    def sizeHint(self) -> QSize:
-        """As wide as it needs to be, so that the picture keeps the room on a small screen."""
-        return QSize(max(400, self.minimumSizeHint().width()), 720)
-
-    def minimumSizeHint(self) -> QSize:
-        """Never narrower than what is inside and its scroll bar: nothing is cut off."""
-        inside, bar = self.widget(), self.verticalScrollBar()
-        width = 360 if inside is None or bar is None else inside.minimumSizeHint().width() + bar.sizeHint().width()
-        return QSize(width, 200)
-
     def open_path(self, path: Path) -> bool:
         """Load a k-space file and take a first look; False (with a banner) while a fit runs."""
         return self.session.load(Source(path=path))
@@ -93,37 +80,13 @@ class ReconstructionDock(QScrollArea):
         self.data.slice.setEnabled(not self.model.busy)
 
     def _follow_theme(self, *_: object) -> None:
-        if self._viewer is None:
-            return
-        from napari.utils.theme import get_theme
+        if self._viewer is not None:
+            self.run_panel.plot.set_colours(*theme_colours(self._viewer))
 
-        theme = get_theme(self._viewer.theme)
-        self.run_panel.plot.set_colours(theme.background.as_hex("long"), theme.text.as_hex("long"))
-
-    def event(self, event: QEvent | None) -> bool:
-        """A dock that is closed also loses its parent, whether it was visible or not."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            QTimer.singleShot(0, self._after_hiding)
-        handled: bool = super().event(event)
-        return handled
-
-    def hideEvent(self, event: QHideEvent | None) -> None:
-        """Hiding changes nothing; closing the dock looks the same to Qt, so look a moment later which it was."""
-        super().hideEvent(event)
-        QTimer.singleShot(0, self._after_hiding)
-
-    def _after_hiding(self) -> None:
-        viewer = self._viewer
-        if viewer is None:
-            return
-        try:
-            closed = self not in list(viewer.window.dock_widgets.values())
-        except (AttributeError, RuntimeError):  # the whole window is going
-            closed = True
-        if closed:
-            viewer.events.theme.disconnect(self._follow_theme)
-            self._viewer = None
-            self.session.leave()
+    def left(self, viewer: napari.viewer.Viewer) -> None:
+        """Closed: a fit stops and its result still reaches its layer; where the viewer is gone, all is dropped."""
+        viewer.events.theme.disconnect(self._follow_theme)
+        self.session.leave()
 
     def _show_import(self) -> None:
         from napari_dainr.gui.importing.commands import show_import
@@ -152,21 +115,10 @@ class ReconstructionDock(QScrollArea):
 
 
 def find_dock(viewer: napari.viewer.Viewer) -> ReconstructionDock | None:
-    """The dock of this viewer, however it was opened (its name depends on that)."""
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, ReconstructionDock):
-            return widget
-    return None
+    """The dock of this viewer, however it was opened."""
+    return find(viewer, ReconstructionDock)
 
 
 def open_dock(viewer: napari.viewer.Viewer) -> ReconstructionDock:
     """The dock of this viewer, opened if it is not there and shown if it is hidden."""
-    dock = find_dock(viewer)
-    if dock is None:
-        dock = ReconstructionDock(viewer)
-        viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right")
-    frame = dock.parentWidget()
-    if frame is not None:
-        frame.show()
-        frame.raise_()
-    return dock
+    return find_or_open(viewer, ReconstructionDock)

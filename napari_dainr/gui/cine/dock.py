@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -83,6 +83,8 @@ class CineDock(ScrollDock):
     """Plays a layer at a stated speed and writes it as GIF or MP4."""
 
     NAME = "Cine"
+    SIZE = (380, 760)
+    NARROWEST = 340
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -147,14 +149,6 @@ class CineDock(ScrollDock):
         column.addWidget(notice)
         column.addStretch(1)
         return inside
-
-    def sizeHint(self) -> QSize:
-        return QSize(max(380, self.minimumSizeHint().width()), 760)
-
-    def minimumSizeHint(self) -> QSize:
-        inside, bar = self.widget(), self.verticalScrollBar()
-        width = 340 if inside is None or bar is None else inside.minimumSizeHint().width() + bar.sizeHint().width()
-        return QSize(width, 200)
 
     # ---------------------------------------------------------------- following
 

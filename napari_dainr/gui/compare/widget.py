@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QPushButton, QVBoxLayout, QWidget
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.gui._dock import ScrollDock, find_or_open
+from napari_dainr.gui._dock import ScrollDock, find_or_open, window_is_there
 from napari_dainr.gui._layers import run_folder_of
 from napari_dainr.gui._model import Phase
 from napari_dainr.gui._parts import Banner, Note, section
@@ -107,16 +107,6 @@ class CompareDock(ScrollDock):
     def _key_queue(self, _: object) -> None:
         if self.queue.run.isEnabled():
             self.queue.start()
-
-    def sizeHint(self) -> QSize:
-        """As wide as the reconstruction dock."""
-        return QSize(max(400, self.minimumSizeHint().width()), 720)
-
-    def minimumSizeHint(self) -> QSize:
-        """Nothing is cut off at the side."""
-        inside, bar = self.widget(), self.verticalScrollBar()
-        width = 360 if inside is None or bar is None else inside.minimumSizeHint().width() + bar.sizeHint().width()
-        return QSize(width, 200)
 
     def tell(self, kind: str, sentence: str, details: str) -> None:
         """One sentence in the dock."""
@@ -222,21 +212,12 @@ class CompareDock(ScrollDock):
             self._session = None
         for part in (self.measure, self.parts, self.field, self.render_section, self.queue):
             part.leave()
-        if self._window_is_there(viewer):
+        if window_is_there(viewer):
             self.grid.leave()
             for key in ("Alt-S", "Alt-Q"):
                 viewer.bind_key(key, None)
         else:
             self.grid.forget()
-
-    def _window_is_there(self, viewer: napari.viewer.Viewer) -> bool:
-        """Whether only the dock was closed: drawing into a window that is half gone would end in an error."""
-        try:
-            self.objectName()
-            viewer.window.geometry()
-        except (AttributeError, RuntimeError):
-            return False
-        return True
 
 
 def open_compare(viewer: napari.viewer.Viewer) -> CompareDock:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLa
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.sections import Strip
 from napari_dainr.errors import DainrError
-from napari_dainr.gui._dock import ScrollDock
+from napari_dainr.gui._dock import ScrollDock, theme_colours
 from napari_dainr.gui._parts import Banner, ComboBox, Note
 from napari_dainr.gui._time_layers import TimeLayers, frame_times, pixel_mm, title_of
 from napari_dainr.gui._worker import Failed, as_failed_write
@@ -135,10 +135,7 @@ class XtDock(ScrollDock):
 
     def _follow_theme(self, *_: object) -> None:
         if self._viewer is not None:
-            from napari.utils.theme import get_theme
-
-            theme = get_theme(self._viewer.theme)
-            self.view.set_colours(theme.background.as_hex("long"), theme.text.as_hex("long"))
+            self.view.set_colours(*theme_colours(self._viewer))
 
     # ---------------------------------------------------------------- strips
 
