@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dainr import RESEARCH_USE
 from napari_dainr.errors import InputError
-from napari_dainr.io.atomic import atomic_write
+from napari_dainr.io.figure_file import write_figure_png
 
 __all__ = ["error_figure"]
 
@@ -46,9 +45,7 @@ def error_figure(
     ExportError
         If it cannot be written or does not read back.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from PIL import Image
 
     path = Path(path)
     if not columns or not gain > 0:
@@ -59,7 +56,6 @@ def error_figure(
     width = 2.3
     height = width * shape[0] * aspect / shape[1]
     figure = Figure(figsize=(width * (len(columns) + 1) + 0.6, 2 * height + 1.1), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(columns) + 1, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
@@ -76,16 +72,4 @@ def error_figure(
         bar = figure.colorbar(mesh, ax=list(axes[row]), fraction=0.03, pad=0.01, extend="max")
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    figure.supxlabel(RESEARCH_USE, fontsize=8, color="0.25")
-    size = tuple(int(n) for n in canvas.get_width_height())
-
-    def write(temporary: Path) -> None:
-        canvas.print_png(temporary, metadata={"Description": RESEARCH_USE})
-
-    def verify(written: Path) -> None:
-        with Image.open(written) as file:
-            file.load()
-            if file.size != size:
-                raise ValueError("the size differs")
-
-    atomic_write(path, write, verify, 4 * size[0] * size[1])
+    write_figure_png(figure, path)

@@ -14,6 +14,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.sections import Strip
 from napari_dainr.errors import ExportError, InputError
 from napari_dainr.io.atomic import atomic_write, write_text
+from napari_dainr.io.figure_file import write_figure_png
 from napari_dainr.io.pictures import frame_edges
 
 __all__ = ["STRIP_FILES", "write_strips"]
@@ -126,15 +127,12 @@ def _step(times_s: NDArray[np.float64]) -> float:
 
 
 def _write_png(strips: Sequence[tuple[str, Strip]], path: Path, window: tuple[float, float] | None) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from PIL import Image
 
     finite = np.concatenate([strip.values[np.isfinite(strip.values)] for _, strip in strips])
     white = float(np.percentile(finite, 99.9)) if finite.size else 0.0
     black, white = window or (0.0, white if white > 0 else 1.0)
     figure = Figure(figsize=(7.0, 0.9 + 1.7 * len(strips)), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(len(strips), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, (name, strip) in zip(axes, strips, strict=True):
         half = strip.distance_mm[1] / 2
@@ -154,16 +152,4 @@ def _write_png(strips: Sequence[tuple[str, Strip]], path: Path, window: tuple[fl
     bar = figure.colorbar(axes[-1].collections[0], ax=list(axes), fraction=0.03, pad=0.015, aspect=40, extend="max")
     bar.set_label("magnitude (a.u.)", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    figure.supxlabel(RESEARCH_USE, fontsize=8, color="0.25")
-    size = tuple(int(n) for n in canvas.get_width_height())
-
-    def write(temporary: Path) -> None:
-        canvas.print_png(temporary, metadata={"Description": RESEARCH_USE})
-
-    def verify(written: Path) -> None:
-        with Image.open(written) as file:
-            file.load()
-            if file.size != size:
-                raise ValueError("the size differs")
-
-    atomic_write(path, write, verify, 4 * size[0] * size[1])
+    write_figure_png(figure, path)
