@@ -35,6 +35,8 @@ def reason_of(error: BaseException) -> str:
         return error.strerror.lower()
     if is_out_of_memory(error):
         return "out of memory"
+    if isinstance(error, OSError) and "requested and" in str(error):  # numpy, where a disk gets full
+        return "not all of it could be written"
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
