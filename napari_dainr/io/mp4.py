@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -89,8 +92,7 @@ def write_mp4(
                 raise
             said = process.stderr.read().decode("utf-8", "replace").replace(str(temporary), path.name)
         if process.returncode != 0:
-            reason = (said.strip().splitlines() or ["no reason given"])[-1][:200]
-            raise ExportError(f"{path.name}: ffmpeg could not write it ({reason}); make room or write a .gif.")
+            raise ExportError(f"{path.name}: ffmpeg could not write it ({_reason(said)}); make room or write a .gif.")
 
     def verify(written: Path) -> None:
         back = [*start, "-i", str(written), "-f", "rawvideo", "-pix_fmt", kind, "-vf", "scale=out_range=full", "-"]
@@ -111,6 +113,15 @@ def write_mp4(
                 process.kill()
 
     atomic_write(path, write, verify, n_frames * n_bytes // 4)
+
+
+def _reason(said: str) -> str:
+    """What ffmpeg says, without addresses of its parts; the first line that knows of the disk, else the last."""
+    full = os.strerror(errno.ENOSPC)
+    if full in said:
+        return full.lower()
+    lines = [re.sub(r"\[[^\]]*\] *", "", line) for line in said.splitlines()]
+    return ([line for line in lines if line.strip()] or ["no reason given"])[-1][:200]
 
 
 def _psnr(found: NDArray[np.uint8], meant: NDArray[np.uint8]) -> float:

@@ -65,7 +65,7 @@ def write_npz(series: ImageSeries, path: Path) -> None:
             np.savez(file, allow_pickle=False, **arrays)
 
     def verify(written: Path) -> None:
-        with np.load(written, allow_pickle=False) as file:
+        with written.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if set(file.files) != set(arrays):
                 raise ValueError("the names of the arrays differ")
             for name, array in arrays.items():
