@@ -25,21 +25,15 @@ __all__ = [
     "stop_command",
 ]
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOTHING: list[tuple[Any, ...]] = [(None,)]
 """What napari takes for "opened, and no layer comes of it"."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[tuple[Any, ...]]] | None:
-    """The reader for one HDF5 file; whether it holds radial k-space is said when it is read."""
-    if not isinstance(path, str):
-        return None
-    try:
-        with open(path, "rb") as file:
-            is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    except OSError:
-        return None
-    return read_kspace_file if is_hdf5 else None
+    """The reader for one file of a raw format; whether it holds radial k-space is said when it is read."""
+    from napari_dainr.io.formats import format_of
+
+    return read_kspace_file if isinstance(path, str) and format_of(Path(path)) is not None else None
 
 
 def read_kspace_file(path: str | list[str]) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from napari_dainr.errors import InputError, printable
 from napari_dainr.importing import ImportOptions
 from napari_dainr.io.child import plain_file
 
-__all__ = ["FORMATS", "Format", "read_acquired"]
+__all__ = ["FORMATS", "Format", "format_of", "read_acquired"]
 
 _START_BYTES = 4096
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -56,6 +56,7 @@ def _is_twix(path: Path, start: bytes) -> bool:
 
 FORMATS: tuple[Format, ...] = (
     Format("HDF5", "ismrmrd:read_ismrmrd", _is_hdf5),
+    Format("MRD version 2", "mrd2:read_mrd2", lambda path, start: start.startswith(b"yardl")),
     Format("Siemens twix", "twix:read_twix", _is_twix),
 )
 """Asked one after the other; the first that recognises a file reads it."""
@@ -86,6 +87,24 @@ _ELSEWHERE: tuple[tuple[Callable[[Path, bytes], bool], str], ...] = (
 """What people give by mistake, and what to do then."""
 
 
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_START_BYTES)
+
+
+def _recognised(path: Path, start: bytes) -> Format | None:
+    return next((known for known in FORMATS if known.recognises(path, start)), None)
+
+
+def format_of(path: Path) -> Format | None:
+    """The format of a file; None for one that no reader takes, or that cannot be opened."""
+    try:
+        plain_file(path)
+        return _recognised(path, _start(path))
+    except (InputError, OSError):
+        return None
+
+
 def read_acquired(path: Path, options: ImportOptions | None = None, *, timeout_s: float | None = None) -> Acquired:
     """What a raw file holds, before anything is decided.
 
@@ -99,14 +118,13 @@ def read_acquired(path: Path, options: ImportOptions | None = None, *, timeout_s
     options = options or ImportOptions()
     path = Path(path)
     plain_file(path)
-    with path.open("rb") as file:
-        start = file.read(_START_BYTES)
+    start = _start(path)
     try:
-        for known in FORMATS:
-            if known.recognises(path, start):
-                module, _, function = known.reader.partition(":")
-                reader: Callable[..., Acquired] = getattr(import_module(f"napari_dainr.io.{module}"), function)
-                return reader(path, options, timeout_s)
+        known = _recognised(path, start)
+        if known is not None:
+            module, _, function = known.reader.partition(":")
+            reader: Callable[..., Acquired] = getattr(import_module(f"napari_dainr.io.{module}"), function)
+            return reader(path, options, timeout_s)
         for is_that, sentence in _ELSEWHERE:
             if is_that(path, start):
                 raise InputError(sentence)

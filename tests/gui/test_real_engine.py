@@ -147,8 +147,8 @@ def test_without_a_window_the_reader_returns_the_first_look(tiny_file: Path) -> 
 def test_reader_leaves_other_files_alone(tmp_path: Path) -> None:
     from napari_dainr.gui.contributions import get_reader
 
-    (tmp_path / "a.h5").write_text("not HDF5")
-    assert get_reader(str(tmp_path / "a.h5")) is None
+    (tmp_path / "a.txt").write_text("no k-space")
+    assert get_reader(str(tmp_path / "a.txt")) is None
     assert get_reader(str(tmp_path / "missing.h5")) is None
     assert get_reader([str(tmp_path / "a.h5"), str(tmp_path / "b.h5")]) is None
 
