@@ -30,6 +30,7 @@ Extracted = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 READERS = {
     "checkpoint": "napari_dainr.io.checkpoint_extract",
     "ismrmrd": "napari_dainr.io.ismrmrd_extract",
+    "mrd2": "napari_dainr.io.mrd2_extract",
     "twix": "napari_dainr.io.twix_extract",
 }
 """Format → module whose ``extract(path, **options)`` returns :data:`Extracted` or raises InputError."""

@@ -6,6 +6,7 @@ followed. Only the physics named in :func:`_facts_of_header` leaves this module:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from napari_dainr.io.child import Extracted
 from napari_dainr.io.readouts import Arrangement, arrange, same_shape
 from napari_dainr.io.readouts import require as _require
 
-__all__ = ["NOT_IMAGING", "extract"]
+__all__ = ["NOT_IMAGING", "Read", "assemble", "extract"]
 
 NOT_IMAGING = {
     "noise": 19,
@@ -228,11 +229,16 @@ def extract(
             "data holds no acquisitions, or fewer than it declares; copy it again.",
         )
         head = data["head"]
-        rows, facts["left_out"] = _image_rows(head)
-        _require(len(rows) > 0, "holds no image acquisitions, only calibration data; give the file of the scan itself.")
-        arrays, found = _assemble(path.stat().st_size, data, head, rows, (contrast, set_number), facts)
+
+        def read(rows: NDArray[np.intp], coils: int, samples: int, dims: int) -> Read:
+            return _read_rows(data, rows, coils, samples, dims)
+
+        arrays, found = assemble(path.stat().st_size, read, head, (contrast, set_number), facts)
         return arrays, facts | found
 
+
+Read = tuple[NDArray[np.complex64], NDArray[np.float32] | None]
+"""(row, coil, sample) and, if there is a trajectory, (row, sample, dim)."""
 
 _COUNTERS = {
     "line": "kspace_encode_step_1",
@@ -246,15 +252,35 @@ _COUNTERS = {
 }
 
 
-def _assemble(
+def assemble(
     size: int,
-    data: h5py.Dataset,
+    read: Callable[[NDArray[np.intp], int, int, int], Read],
     everything: NDArray[Any],
-    rows: NDArray[np.intp],
     wanted: tuple[int | None, int | None],
     facts: dict[str, Any],
 ) -> Extracted:
-    """Samples of the image acquisitions, sorted into slices or partitions and spokes."""
+    """Samples of the image acquisitions, sorted into slices or partitions and spokes.
+
+    Parameters
+    ----------
+    size
+        Bytes of the file.
+    read
+        Reads ascending rows, given also the number of coils, samples and trajectory dimensions.
+    everything : (row,)
+        Headers of all acquisitions, with the field names of ISMRMRD.
+    wanted
+        Contrast and set, as in :func:`napari_dainr.io.readouts.arrange`.
+    facts
+        Of the header; gets ``left_out``.
+
+    Returns
+    -------
+    arrays, facts
+        As :func:`extract`, without the facts of the header.
+    """
+    rows, facts["left_out"] = _image_rows(everything)
+    _require(len(rows) > 0, "holds no image acquisitions, only calibration data; give the file of the scan itself.")
     keep, samples, coils = same_shape(everything["number_of_samples"][rows], everything["active_channels"][rows])
     if not keep.all():
         facts["left_out"]["other length"] = int((~keep).sum())
@@ -278,7 +304,7 @@ def _assemble(
         len(rows) * coils * samples * 8 <= size,
         f"{len(rows)} spokes of {coils} coils and {samples} samples do not fit into the file; copy it again.",
     )
-    kdata, traj = _read_rows(data, rows, coils, samples, dims)
+    kdata, traj = read(rows, coils, samples, dims)
     reverse = _has_flag(head["flags"], _REVERSE)
     if traj is None:
         # With a trajectory, each sample has its place already.
@@ -302,16 +328,16 @@ def _assemble(
         "noise_dwell_us": 0.0,
     }
     if len(noise):
-        arrays["noise"], found["noise_dwell_us"] = _noise(data, noise, coils, everything)
+        arrays["noise"], found["noise_dwell_us"] = _noise(read, noise, coils, everything)
     return arrays, found
 
 
 def _noise(
-    data: h5py.Dataset, rows: NDArray[np.intp], coils: int, head: NDArray[Any]
+    read: Callable[[NDArray[np.intp], int, int, int], Read], rows: NDArray[np.intp], coils: int, head: NDArray[Any]
 ) -> tuple[NDArray[np.complex64], float]:
     """(coil, sample) of the noise acquisitions, and their dwell time in µs (0 where the file does not say)."""
     keep, samples, _ = same_shape(head["number_of_samples"][rows], head["active_channels"][rows])
-    values, _ = _read_rows(data, rows[keep], coils, samples, 0)
+    values, _ = read(rows[keep], coils, samples, 0)
     dwell = float(head["sample_time_us"][rows[0]])
     return np.ascontiguousarray(values.transpose(1, 0, 2)).reshape(coils, -1), dwell if np.isfinite(dwell) else 0.0
 
