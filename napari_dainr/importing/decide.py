@@ -8,7 +8,7 @@ from napari_dainr.acquired import Acquired
 from napari_dainr.data import KSpace
 from napari_dainr.importing.angles import trajectory_of
 from napari_dainr.importing.options import ImportOptions
-from napari_dainr.importing.preparing import prepared
+from napari_dainr.importing.preparing import prepared, with_delays
 from napari_dainr.importing.times import spoke_times
 from napari_dainr.trajectory import Geometry
 
@@ -38,9 +38,11 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
         detected["spokes per frame"] = f"{hint}, by the frame counter"
         if not used.all():
             detected["spokes per frame"] += "; frames after a left-out spoke begin one spoke later"
+    kdata = acquired.kdata if used.all() else np.ascontiguousarray(acquired.kdata[:, :, used])
+    ktraj = with_delays(kdata, ktraj[used], geometry.fov_mm, options, detected, assumed)
     return KSpace(
-        kdata=acquired.kdata if used.all() else np.ascontiguousarray(acquired.kdata[:, :, used]),
-        ktraj=ktraj[used],
+        kdata=kdata,
+        ktraj=ktraj,
         spoke_times_s=times[used],
         matrix=geometry.matrix,
         fov_mm=geometry.fov_mm,

@@ -58,6 +58,9 @@ class ImportOptions(BaseModel):
     keep_all: bool = Field(
         False, title="keep all", description="Look for no bad coils and spokes; only what is named is left out."
     )
+    delays: Literal["off", "ring"] = Field(
+        "off", title="gradient delays", description="Correct the trajectory by RING, or use it as it is."
+    )
     prewhiten: bool = Field(True, description="Make the noise of the coils white, where the file holds a noise scan.")
 
     def shareable(self) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from napari_dainr.acquired import Acquired
 from napari_dainr.errors import InputError
 from napari_dainr.importing.options import ImportOptions
+from napari_dainr.preparation.delays import corrected_ktraj, estimate_delays
 from napari_dainr.preparation.noise import mix_coils, noise_covariance, whitening_matrix
 from napari_dainr.preparation.partitions import describe_partitions, slices_of_partitions
 from napari_dainr.preparation.screening import screen
 
-__all__ = ["prepared"]
+__all__ = ["brightest_slice", "prepared", "with_delays"]
 
 _SMALLEST, _LARGEST = 1e-10, 1e10
 """Within these the squares of samples and their sums keep their digits in single precision."""
@@ -107,3 +108,47 @@ def _whitened(
     kdata = mix_coils(white, acquired.kdata)
     csm = None if acquired.csm is None else mix_coils(white, acquired.csm)
     return replace(acquired, kdata=kdata, noise=mix_coils(white, acquired.noise[None])[0], csm=csm)
+
+
+def brightest_slice(kdata: NDArray[np.complex64]) -> int:
+    """The slice of (slice, coil, spoke, readout) with the largest samples, where there is most to measure."""
+    return int(np.argmax([float(np.abs(one).max()) for one in kdata]))
+
+
+def with_delays(
+    kdata: NDArray[np.complex64],
+    ktraj: NDArray[np.float32],
+    fov_mm: tuple[float, float],
+    options: ImportOptions,
+    detected: dict[str, str],
+    assumed: dict[str, str],
+) -> NDArray[np.float32]:
+    """The trajectory, corrected for gradient delays where that is asked for; what was measured is said in any case.
+
+    Raises
+    ------
+    InputError
+        If delays are to be corrected and cannot be measured.
+    """
+    key = "gradient delays"
+    try:
+        found = estimate_delays(kdata[brightest_slice(kdata)], ktraj, fov_mm)
+    except InputError:
+        if options.delays == "ring":
+            raise
+        return ktraj
+    agreement = (
+        f"{found.pairs} crossings, where spokes differ by {100 * found.mismatch_before:.1f} % without "
+        f"and {100 * found.mismatch:.1f} % with them"
+    )
+    if options.delays == "ring":
+        if not found.clear:
+            detected[key] = f"none to correct: {found}; {agreement}"
+            return ktraj
+        detected[key] = f"corrected by RING: {found}; {agreement}"
+        return corrected_ktraj(ktraj, found, fov_mm)
+    if found.clear:
+        assumed[key] = f"none, though spokes cross as if shifted by {found}; {agreement}; correct with delays ring"
+    elif found.mismatch_before < 0.5:
+        detected[key] = f"none beyond 0.05 samples or their error: {found}"
+    return ktraj

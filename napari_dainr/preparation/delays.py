@@ -57,6 +57,12 @@ class Delays:
         return np.array([[self.syy, self.sxy], [self.sxy, self.sxx]])
 
     @property
+    def clear(self) -> bool:
+        """Whether the shifts stand out: larger than their error, and spokes agree far better with them."""
+        beyond = self.largest > max(0.05, 4 * self.error)
+        return beyond and self.mismatch < 0.5 and self.mismatch < 0.7 * self.mismatch_before
+
+    @property
     def largest(self) -> float:
         """Largest shift of any spoke, samples."""
         return float(np.abs(np.linalg.eigvalsh(self.matrix)).max())
@@ -107,14 +113,14 @@ def _spokes_of(
     first = position[:, 0] / step
     centre: NDArray[np.float64] = -(first * n).sum(axis=1)
     offset: NDArray[np.float64] = first + centre[:, None] * n
-    data = kdata.transpose(1, 0, 2).astype(np.complex128)
-    data /= np.abs(data).max()
-    if data.shape[1] > most_coils:
+    data = kdata / np.abs(kdata).max()
+    if len(data) > most_coils:
         # Virtual coils of the central region hold nearly all that the crossings tell.
         middle = int(np.clip(round(float(np.median(centre))), 0, readout - 1))
-        near = data[:, :, max(0, middle - 8) : middle + 9].transpose(1, 0, 2).reshape(data.shape[1], -1)
-        vectors = np.linalg.eigh(near @ near.conj().T)[1][:, ::-1][:, :most_coils]
-        data = np.einsum("cn,scr->snr", vectors.conj(), data, optimize=True)
+        near = data[:, :, max(0, middle - 8) : middle + 9].reshape(len(data), -1).astype(np.complex128)
+        vectors = np.linalg.eigh(near @ near.conj().T)[1][:, ::-1][:, :most_coils].astype(np.complex64)
+        data = np.tensordot(vectors.conj().T, data, axes=1)
+    data = data.transpose(1, 0, 2).astype(np.complex128)
     x: NDArray[np.float64] = np.fft.fftfreq(readout).astype(np.float64)
     # value(t) = Σ_x spectrum(x) exp(−2πi x t), with the samples at whole t.
     return _Spokes(np.fft.ifft(data, axis=-1), x, centre, n, offset)
