@@ -67,7 +67,7 @@ def export_series(series: ImageSeries, path: str | Path, **options: Any) -> None
         everything went well.
     options
         For ``.gif`` and ``.mp4``: fields of :class:`napari_dainr.io.cine_options.CineOptions`, e.g. ``fps``; by default
-        it plays at true speed. For ``.dcm``: ``trigger_time`` (:func:`napari_dainr.io.dicom.write_dicom`).
+        it plays at true speed. For ``.dcm``: ``cardiac`` (:func:`napari_dainr.io.dicom.write_dicom`).
 
     Raises
     ------

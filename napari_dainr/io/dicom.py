@@ -34,7 +34,7 @@ _NAME = re.compile(r"\d{4,}\.dcm")
 _DAY_S = 86400.0
 
 
-def write_dicom(series: ImageSeries, path: Path, trigger_time: bool = False) -> None:
+def write_dicom(series: ImageSeries, path: Path, cardiac: bool = False) -> None:
     """Write magnitudes as 16-bit numbers with one RescaleSlope for all frames; ``path`` becomes a folder.
 
     Stored numbers times RescaleSlope are within half a slope, 1/131070 of the largest magnitude, of the series.
@@ -44,8 +44,9 @@ def write_dicom(series: ImageSeries, path: Path, trigger_time: bool = False) -> 
 
     Parameters
     ----------
-    trigger_time
-        Whether to write each frame's time in ms as TriggerTime too, for viewers that play cardiac cines by it.
+    cardiac
+        Whether the series is one heart beat: then ScanOptions says so, and TriggerTime is each frame's time in ms from
+        the first frame, by which viewers play such cines. The standard forbids TriggerTime otherwise.
 
     Raises
     ------
@@ -64,9 +65,7 @@ def write_dicom(series: ImageSeries, path: Path, trigger_time: bool = False) -> 
     common = _common(series, slope)
     width = max(4, len(str(series.n_frames)))
     names = [f"{number:0{width}d}.dcm" for number in range(1, series.n_frames + 1)]
-    frames = [
-        _frame(common, levels[i], i, (starts[i], centres[i]), series, trigger_time) for i in range(series.n_frames)
-    ]
+    frames = [_frame(common, levels[i], i, (starts[i], centres[i]), series, cardiac) for i in range(series.n_frames)]
 
     def write(folder: Path) -> None:
         for name, frame in zip(names, frames, strict=True):
@@ -220,7 +219,7 @@ def _frame(
     index: int,
     times: tuple[str, str],
     series: ImageSeries,
-    trigger_time: bool,
+    cardiac: bool,
 ) -> Dataset:
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -240,7 +239,8 @@ def _frame(
         "TemporalPositionIdentifier": index + 1,
         "ImageComments": comment,
     }
-    if trigger_time:
+    if cardiac:
+        own["ScanOptions"] = "CG"
         own["TriggerTime"] = _decimals(1000 * (series.times_s[index] - series.times_s[0]))
     frame.update(_elements(own))
     frame.add_new("PixelData", "OW", levels.tobytes() + b"\0" * (levels.nbytes % 2))

@@ -52,7 +52,7 @@ FORMATS = (
         "folder of MR images, one file per frame, magnitude in 16 bits with one scale for all",
         "dicom",
         "write_dicom",
-        option_names=("trigger_time",),
+        option_names=("cardiac",),
     ),
     ExportFormat(
         "NIfTI",
