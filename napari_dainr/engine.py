@@ -20,7 +20,7 @@ from napari_dainr.inr.parallel import set_threads
 from napari_dainr.io import read_kspace
 from napari_dainr.io.series import save_series
 from napari_dainr.io.state import load_state, save_state
-from napari_dainr.machine import cores
+from napari_dainr.machine import cores, torch_on_one_thread
 from napari_dainr.methods.base import Method
 from napari_dainr.methods.fit import fit, make_method
 from napari_dainr.methods.held_out import hold_out
@@ -28,7 +28,7 @@ from napari_dainr.methods.problem import make_problem
 from napari_dainr.recipe import Event, Finished, Notice, Preview, Recipe, Saved, recipe_from
 from napari_dainr.run_folder import RunFolder
 
-__all__ = ["render", "run_recipe"]
+__all__ = ["render", "resolved", "run_recipe"]
 
 PROGRESS_HZ = 10.0
 HELD_OUT_LOOKS = 25
@@ -48,7 +48,7 @@ def run_recipe(
 ) -> Iterator[Event]:
     """See :func:`napari_dainr.recipe.run`."""
     began = time.monotonic()
-    recipe = _resolved(recipe)
+    recipe = resolved(recipe)
     out = RunFolder(folder) if folder is not None else None
     if out is not None:
         out.open_for(recipe, resume)
@@ -67,21 +67,18 @@ def run_recipe(
 @contextlib.contextmanager
 def _guarded(recipe: Recipe, out: RunFolder | None) -> Iterator[None]:
     """Threads set and given back, failures to allocate told in one sentence, no useless folder left behind."""
-    before = torch.get_num_threads()
     complete = False
     try:
-        # Torch itself keeps to one thread: its sums depend on the number of threads, and its waiting threads starve a
-        # viewer. NUFFT, hash encoding and DA-INR's members use recipe.threads, with the same bits for any number.
-        torch.set_num_threads(1)
+        # NUFFT, hash encoding and DA-INR's members use recipe.threads, with the same bits for any number.
         set_threads(recipe.threads or cores())
-        yield
+        with torch_on_one_thread():
+            yield
         complete = True
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise _out_of_memory(recipe) from error
         raise
     finally:
-        torch.set_num_threads(before)
         if out is not None and not complete:
             out.abandon()
         if recipe.device.startswith("cuda"):
@@ -197,7 +194,7 @@ def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) ->
     """
     run = RunFolder(source)
     values = run.recipe().model_dump() | {"scale": scale, "upsample": upsample, "device": "cpu"}
-    recipe = _resolved(recipe_from(values, "render"))
+    recipe = resolved(recipe_from(values, "render"))
     method = make_method(recipe.method, recipe.config(), recipe.seed)
     state, meta = _saved_state(method, run, torch.device("cpu"))
     geometry = Geometry.from_meta(meta["geometry"])
@@ -222,7 +219,7 @@ def _saved_state(method: Method, run: RunFolder, device: torch.device) -> tuple[
     return method.unpack(tensors, device), meta
 
 
-def _resolved(recipe: Recipe) -> Recipe:
+def resolved(recipe: Recipe) -> Recipe:
     """The recipe with every ``auto`` decided, so that what is stored says what was done."""
     recipe.config()
     device = recipe.device

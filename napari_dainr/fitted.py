@@ -5,9 +5,7 @@ The exact drawing is bit by bit that of :func:`napari_dainr.engine.render`; the 
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
 from napari_dainr.geometry import Geometry
 from napari_dainr.io.state import load_state
-from napari_dainr.machine import cores
+from napari_dainr.machine import cores, torch_on_one_thread
 from napari_dainr.methods.base import Method
 from napari_dainr.methods.config import TITLES
 from napari_dainr.methods.dainr import DainrMethod, DainrState
@@ -134,7 +132,7 @@ class FittedModel:
         Its frames are drawn one by one anyway, so the bits are the same. Other methods work on all frames at once.
         """
         if not isinstance(state, DainrState):
-            with _one_torch_thread(stop):
+            with torch_on_one_thread():
                 return method.image(state, frames, scale)
         threads = cores() if len(state.fields) == 1 else 1  # several networks have a thread each already
         parts = torch.split(frames, max(1, len(frames) // (4 * threads)))
@@ -142,7 +140,7 @@ class FittedModel:
         def draw(part: Tensor) -> Tensor | None:
             return None if stop is not None and stop.is_set() else method.image(state, part, scale)
 
-        with _one_torch_thread(stop), ThreadPoolExecutor(threads, "dainr-draw") as pool:
+        with torch_on_one_thread(), ThreadPoolExecutor(threads, "dainr-draw") as pool:
             # The first alone: the pixel grid that a field makes once and keeps is not made twice.
             images = [draw(parts[0]), *pool.map(draw, parts[1:])]
         done = [image for image in images if image is not None]
@@ -163,7 +161,7 @@ class FittedModel:
             raise InputError(
                 f"{self.name}: the fit was stopped before the deformation was fitted; resume it and try again."
             )
-        with _one_torch_thread(None):
+        with torch_on_one_thread():
             return self.method.displacement(self.state, frames)
 
 
@@ -186,18 +184,3 @@ def _first_member(method: Method, state: Any, recipe: Recipe) -> tuple[Method, A
         return None
     alone = make_method(recipe.method, method.config.model_copy(update={"members": 1}), recipe.seed)
     return alone, replace(state, fields=state.fields[:1])
-
-
-@contextlib.contextmanager
-def _one_torch_thread(stop: threading.Event | None) -> Iterator[None]:
-    """Torch's sums depend on its number of threads; one is what fits are drawn with.
-
-    Who is told to stop makes room for a fit, which has set the number for itself.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if stop is None or not stop.is_set():
-            torch.set_num_threads(before)

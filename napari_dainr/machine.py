@@ -1,12 +1,121 @@
-"""What this process may use of the machine."""
+"""What this process may use of the machine, and what it uses."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["cores"]
+import psutil
+
+__all__ = ["MemoryWatch", "available_memory", "cores", "memory_in_use", "torch_on_one_thread"]
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_in_use(device: str = "cpu") -> int:
+    """Bytes that this process holds: resident memory, or on CUDA what torch has allocated of the card."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
+def available_memory(device: str = "cpu") -> int:
+    """Bytes that this process may still take: of the machine and of its container, or of the card."""
+    if device.startswith("cuda"):
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        # Kept by torch and given to no tensor.
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    return min(int(psutil.virtual_memory().available), _left_in_container())
+
+
+def _left_in_container() -> int:
+    """Bytes below the limit of the control group; without one, more than there can be."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return max(int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text()), 0)
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return sys.maxsize
+
+
+class MemoryWatch:
+    """The most memory that this process held since the watch was made, as far as it was looked at.
+
+    On CUDA, Linux, macOS and Windows the system itself remembers peaks, so that those between two looks count too,
+    unless the process had held more before the watch was made.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._highest_before = _highest(device)
+        self._peak = self.now()
+
+    def now(self) -> int:
+        """Bytes in use at this moment."""
+        return memory_in_use(self._device)
+
+    def peak(self) -> int:
+        """Bytes in use at most; a look of its own."""
+        highest = _highest(self._device)
+        self._peak = max(self._peak, self.now(), highest if highest > self._highest_before else 0)
+        return self._peak
+
+
+def _highest(device: str) -> int:
+    """The most that this process ever held, bytes."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+_users_lock = threading.Lock()
+_users = 0
+_torch_threads = 1
+
+
+@contextlib.contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """Torch keeps to one thread while anybody is in here, in any thread of the process.
+
+    Torch's sums depend on its number of threads, and its waiting threads starve a viewer. The last one to leave gives
+    back the number that the first one found, so that a forecast or a drawing which ends in the middle of a fit does
+    not change the fit's bits.
+    """
+    global _users, _torch_threads
+    import torch
+
+    with _users_lock:
+        if _users == 0:
+            _torch_threads = torch.get_num_threads()
+        _users += 1
+        torch.set_num_threads(1)  # for a thread that is new here too: OpenMP's number is a thread's own
+    try:
+        yield
+    finally:
+        with _users_lock:
+            _users -= 1
+            if _users == 0:
+                torch.set_num_threads(_torch_threads)

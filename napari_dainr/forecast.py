@@ -1,0 +1,108 @@
+"""What a run will take, told before it starts: seconds, memory, and a way out where it does not fit.
+
+No torch in this file, so that a form can hold a forecast; the measuring is in probe.py and loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from napari_dainr.data import KSpace
+from napari_dainr.recipe import Recipe
+
+__all__ = ["Forecast", "forecast"]
+
+ROOM = 0.9
+"""What a run may take of the memory that is free: the rest is for the viewer and for what the forecast misses."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Parameters
+    ----------
+    seconds
+        From the start, with the data read, to the saved result, without previews.
+    memory_bytes
+        What the run adds at its peak to what the process holds already; of the GPU where the recipe means one.
+    available_bytes
+        What the process may still take.
+    parts
+        Seconds by part: preparation, each stage of the method, drawing, saving.
+    advice
+        Where the memory is not enough: one sentence with settings that by the same forecast do fit; else None.
+    """
+
+    seconds: float
+    memory_bytes: int
+    available_bytes: int
+    parts: dict[str, float]
+    advice: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory is enough."""
+        return self.memory_bytes <= ROOM * self.available_bytes
+
+
+def forecast(recipe: Recipe, kspace: KSpace) -> Forecast:
+    """Seconds and memory of a run on this machine; takes a second or two, so not in a thread that draws windows.
+
+    Parts of the run are really carried out on a few frames and measured; see docs/adr/0010-forecast.md.
+
+    Raises
+    ------
+    InputError
+        If the recipe cannot be carried out.
+    ResourceError
+        If its device is not there, or memory does not even suffice to measure.
+    """
+    from napari_dainr.engine import resolved
+    from napari_dainr.machine import available_memory
+    from napari_dainr.probe import probe
+
+    recipe = resolved(recipe)
+    cost = probe(recipe, kspace)
+    available = available_memory(recipe.device)
+    whole = Forecast(sum(cost.seconds.values()), cost.memory_bytes, available, cost.seconds, None)
+    if whole.fits:
+        return whole
+    return Forecast(whole.seconds, whole.memory_bytes, available, whole.parts, _advice(recipe, kspace, whole))
+
+
+def _advice(recipe: Recipe, kspace: KSpace, whole: Forecast) -> str:
+    """The smallest change found that fits by the same forecast."""
+    from napari_dainr.machine import available_memory
+    from napari_dainr.probe import probe
+
+    need = f"The run needs about {_size(whole.memory_bytes)}, but {_size(whole.available_bytes)} are free"
+    for changes, words in _ways_out(recipe, kspace):
+        other = recipe.model_copy(update=changes)
+        available = available_memory(other.device)
+        memory = probe(other, kspace, seconds=False).memory_bytes
+        if memory <= ROOM * available:
+            return f"{need}; {words} needs about {_size(memory)}."
+    return f"{need}; use a machine with more memory, or cut the data into shorter series."
+
+
+def _ways_out(recipe: Recipe, kspace: KSpace) -> Iterator[tuple[dict[str, object], str]]:
+    """(changed fields of the recipe, what to do in words), those that cost least first."""
+    if recipe.upsample > 1 or recipe.scale > 1:
+        yield {"scale": 1.0, "upsample": 1}, "drawing at scale 1 and upsampling 1 (and more later, with render)"
+    for coils in (8, 6, 4):
+        if coils < min(kspace.n_coils, recipe.coils or kspace.n_coils):
+            yield {"coils": coils, "scale": 1.0, "upsample": 1}, f"{coils} virtual coils, drawn at scale 1"
+    if recipe.device.startswith("cuda"):
+        yield {"device": "cpu"}, "the CPU (device cpu)"
+    for factor in (2, 4):
+        spokes = recipe.spokes_per_frame * factor
+        if spokes <= kspace.n_spokes:
+            coils = min(6, kspace.n_coils)
+            words = f"{spokes} spokes per frame, {coils} virtual coils, drawn at scale 1"
+            yield {"spokes_per_frame": spokes, "coils": coils, "scale": 1.0, "upsample": 1}, words
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.0f} MB"

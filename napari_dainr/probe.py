@@ -1,0 +1,429 @@
+"""What a run costs, measured by carrying out small parts of it on this machine.
+
+A step of a method is NUFFTs and the rest. How many transforms there are is counted while the method itself starts,
+steps and draws on a *hollow* problem, whose transforms do nothing; the rest is what that takes. One true transform
+is timed beside it, at the true size. So there is no table of methods that could go out of date: whatever a method
+does is really done, on a few frames where a step sees but a few, else on all frames and a part of the pixels.
+Memory is counted, not sampled: every tensor that comes and goes on a hollow problem of few frames, for two numbers
+of frames, and from there to all. docs/adr/0010-forecast.md has the reasons and how well it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from napari_dainr.coils import compress_coils
+from napari_dainr.data import BinnedKSpace, KSpace, bin_spokes
+from napari_dainr.inr.parallel import get_threads, set_threads
+from napari_dainr.machine import torch_on_one_thread
+from napari_dainr.methods.base import Method, Problem
+from napari_dainr.methods.fit import make_method
+from napari_dainr.methods.held_out import LEAST_SPOKES
+from napari_dainr.methods.problem import make_problem
+from napari_dainr.ops.nufft import make_nufft
+from napari_dainr.ops.resample import scaled_matrix
+from napari_dainr.recipe import Recipe
+from napari_dainr.trajectory import ramp_dcf
+
+__all__ = ["Cost", "probe"]
+
+COMPLEX = 8
+"""Bytes of a complex64 number."""
+CUT_STEPS = 2
+"""Steps of each stage that are tried."""
+STRIP_VOXELS = 400_000
+"""Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
+USUAL_PART = 0.8
+"""Of its most iterations, a reconstruction makes so many before it has converged, as measured on many data sets."""
+SMALL_SIDE = 48
+"""Side of the images with which the preparation is tried, pixels."""
+DRAWN_SIDE = 512
+"""Side of the largest image that is drawn for a trial, pixels."""
+HASHED_BYTES = 1 << 23
+SAVE_PASSES = 4
+"""What is saved is summed up, written, read and compared: so many times as long as a SHA-256 of it."""
+HELD_OUT_LOOKS = 25
+CHECKPOINT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by part, and the bytes that the run adds at its peak."""
+
+    seconds: dict[str, float]
+    memory_bytes: int
+
+
+class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes of all tensors alive that came into being while this mode was on; and transforms, counted."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self.rows: dict[str, int] = {}
+        self.held: dict[str, tuple[int, int]] = {}
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                storage = leaf.untyped_storage()
+                key = storage._cdata
+                if key not in self._known:
+                    self._known.add(key)
+                    self.live += storage.nbytes()
+                    self.peak = max(self.peak, self.live)
+                    weakref.finalize(storage, self._gone, key, storage.nbytes())
+        return result
+
+    def _gone(self, key: int, n_bytes: int) -> None:
+        self._known.discard(key)
+        self.live -= n_bytes
+
+    def begin(self) -> None:
+        """A new part: its peak, its transforms."""
+        self.peak, self.rows, self.held = self.live, {}, {}
+
+    def transform(self, kind: str, rows: int) -> None:
+        self.rows[kind] = self.rows.get(kind, 0) + rows
+        before = self.held.get(kind, (0, 0))
+        self.held[kind] = max(before, (self.live, rows))
+
+
+@dataclass(frozen=True, eq=False)
+class _Hollow(Problem):
+    """A problem whose transforms give arrays of the right shape, and nothing more; they are noted in the ledger."""
+
+    ledger: _Ledger = field(default_factory=_Ledger)
+
+    def forward(self, image: Tensor, frames: Sequence[int]) -> Tensor:
+        self.ledger.transform("gradient" if image.requires_grad else "forward", len(frames))
+        kdata = self.kdata[list(frames)]
+        return kdata + image.mean(dim=(-2, -1))[:, None, None] if image.requires_grad else kdata
+
+    def adjoint(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
+        self.ledger.transform("adjoint", len(frames))
+        return kdata.new_ones(len(frames), *self.matrix) * kdata[0, 0, 0]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Of the whole run: frames, raw and virtual coils, samples of a frame, matrix; what else decides."""
+
+    frames: int
+    raw_coils: int
+    coils: int
+    samples: int
+    matrix: tuple[int, int]
+    masked: bool
+    device: torch.device
+
+    @property
+    def pixels(self) -> int:
+        return self.matrix[0] * self.matrix[1]
+
+    def hollow(self, frames: int, matrix: tuple[int, int] | None = None) -> _Hollow:
+        """A hollow problem of random numbers: so many frames, this matrix and samples in proportion."""
+        matrix = matrix or self.matrix
+        samples = max(16, self.samples * matrix[0] * matrix[1] // self.pixels)
+        random = np.random.default_rng(0)
+        ktraj = random.uniform(-0.5, 0.5, (frames, samples, 2)) * np.asarray(matrix)
+        maps = torch.full((self.coils, *matrix), self.coils**-0.5, dtype=torch.complex64)
+        kdata = torch.randn(frames, self.coils, samples, dtype=torch.complex64)
+        weights = torch.ones(frames, samples, device=self.device)
+        return _Hollow(
+            kdata.to(self.device),
+            make_nufft(ktraj, matrix, self.device),
+            maps.to(self.device),
+            weights,
+            1.0,
+            weights.clone() if self.masked else None,
+        )
+
+
+@dataclass
+class _Part:
+    """A part of a run on a hollow problem: seconds of a step, transforms of a step, and what it holds."""
+
+    seconds: float = float("inf")
+    rows: dict[str, int] = field(default_factory=dict)
+    held: dict[str, tuple[int, int]] = field(default_factory=dict)
+    peak: int = 0
+
+
+class _Walk:
+    """A short fit on a hollow problem, part by part: ``start`` and the stages of the method, in order.
+
+    Parameters
+    ----------
+    count
+        Count tensors; else measure time.
+    until
+        Stages before which to stop.
+    """
+
+    def __init__(self, method: Method, problem: _Hollow, *, count: bool, until: frozenset[str] = frozenset()) -> None:
+        self.parts: dict[str, _Part] = {}
+        self.method, self.ledger, self._device = method, problem.ledger, problem.device
+        self.n_frames = problem.n_frames
+        with self.ledger if count else contextlib.nullcontext():
+            self.state: Any = self._do("start", lambda: method.start(problem))
+            while not method.done(self.state) and method.stage(self.state) not in until:
+                stage = method.stage(self.state)
+                self._do(stage, lambda: method.step(problem, self.state))
+        self.state_bytes = sum(tensor.nbytes for tensor in method.pack(self.state).values())
+
+    def draw(self, n: int, scale: float, *, count: bool = False) -> _Part:
+        """Draw n frames between the first and the last."""
+        frames = torch.linspace(0, self.n_frames - 1, n)
+        with self.ledger if count else contextlib.nullcontext():
+            self._do("image", lambda: self.method.image(self.state, frames, scale))
+        return self.parts.pop("image")
+
+    def _do(self, name: str, work: Callable[[], Any]) -> Any:
+        part = self.parts.setdefault(name, _Part())
+        self.ledger.begin()
+        seconds, result = _timed(work, self._device)
+        part.seconds = min(part.seconds, seconds)
+        part.rows, part.held = dict(self.ledger.rows), dict(self.ledger.held)
+        part.peak = max(part.peak, self.ledger.peak)
+        return result
+
+
+def _timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    begun = time.perf_counter()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begun, result
+
+
+def probe(recipe: Recipe, kspace: KSpace, *, seconds: bool = True) -> Cost:
+    """What a run will take; ``recipe`` has every ``auto`` resolved.
+
+    Parameters
+    ----------
+    seconds
+        Measure time too; without it, memory alone is told, sooner.
+
+    Raises
+    ------
+    InputError
+        If the recipe does not fit the data.
+    """
+    binned = bin_spokes(kspace, recipe.spokes_per_frame, recipe.slice_index)
+    threads = get_threads()
+    with torch_on_one_thread():
+        try:
+            return _Probe(recipe, binned).cost(seconds)
+        finally:
+            set_threads(threads)
+
+
+class _Probe:
+    """The measurements for one recipe."""
+
+    def __init__(self, recipe: Recipe, binned: BinnedKSpace) -> None:
+        self.recipe, self.binned = recipe, binned
+        self.device, self.threads = torch.device(recipe.device), recipe.threads or 1
+        self.config = recipe.config()
+        # The state is as large and a step as long as in the whole fit, but there are few of them.
+        few: dict[str, Any] = {
+            name: CUT_STEPS for name in ("n_steps", "feature_steps") if name in type(self.config).model_fields
+        }
+        self.method = make_method(recipe.method, self.config.model_copy(update=few), recipe.seed)
+        self.n_steps = make_method(recipe.method, self.config, recipe.seed).n_steps
+        some = np.linspace(0, binned.n_frames - 1, min(binned.n_frames, 6)).astype(int)
+        coils = compress_coils(binned.kdata[some], recipe.coils)[0].shape[1]
+        masked = bool((ramp_dcf(binned.ktraj[some[:1]], binned.matrix) == 0).any())
+        self.holds_out = self.n_steps > 1 and recipe.held_out > 0 and binned.spokes_per_frame >= LEAST_SPOKES
+        self.sizes = _Sizes(
+            frames=binned.n_frames,
+            raw_coils=binned.n_coils,
+            coils=coils,
+            samples=binned.spokes_per_frame * binned.kdata.shape[3],
+            matrix=binned.matrix,
+            masked=masked or self.holds_out,
+            device=self.device,
+        )
+        # No fewer than a step sees, so that what grows from one to the other grows with the frames of the series.
+        seen = getattr(self.config, "frames_per_step", None) or 2
+        self.more = min(max(seen, 2) + 1, binned.n_frames)
+        self.fewer = max(self.more - 1, 1)
+
+    def cost(self, seconds: bool) -> Cost:
+        set_threads(1)  # the ledger sees one thread
+        small, large = (_Walk(self.method, self.sizes.hollow(n), count=True) for n in (self.fewer, self.more))
+        memory = self._memory(small, large)
+        if not seconds:
+            return Cost({}, memory)
+        set_threads(self.threads)
+        return Cost(self._seconds(small, large), memory)
+
+    def _to_all(self, few: float, more: float) -> float:
+        """From the two numbers of frames that were tried to all, along a line."""
+        if self.more == self.fewer:
+            return more
+        return more + (more - few) / (self.more - self.fewer) * (self.sizes.frames - self.more)
+
+    # Seconds
+
+    def _seconds(self, small: _Walk, large: _Walk) -> dict[str, float]:
+        transforms = self._transforms()
+        stages = [name for name in large.parts if name != "start"]
+        rows = {
+            name: {
+                kind: self._to_all(small.parts[name].rows.get(kind, 0), n) for kind, n in large.parts[name].rows.items()
+            }
+            for name in large.parts
+        }
+        whole = frozenset(
+            name for name in large.parts if self.more > self.fewer and small.parts[name].rows != large.parts[name].rows
+        )
+        tall = _Walk(self.method, self.sizes.hollow(self.more), count=False)
+        each = {name: part.seconds for name, part in tall.parts.items()}
+        if whole and self.sizes.frames > self.more:
+            matrix = self._strip()
+            thin = _Walk(
+                self.method, self.sizes.hollow(self.sizes.frames, matrix), count=False, until=frozenset(stages) - whole
+            )
+            pixels = matrix[0] * matrix[1]
+            each |= {name: part.seconds * self.sizes.pixels / pixels for name, part in thin.parts.items()}
+        for name in each:
+            each[name] += sum(n * transforms[kind] for kind, n in rows[name].items())
+        parts = {"preparation": self._preparation(transforms) + each["start"]}
+        draw = self._drawing(tall, self.recipe.scale)
+        n, k = self.sizes.frames, self.recipe.upsample
+        look = draw if self.recipe.scale == 1 else self._drawing(tall, 1.0)
+        for name in stages:
+            steps = self._steps(name, name == stages[-1])
+            parts[name] = steps * each[name]
+            if self.holds_out:
+                held = float(np.clip(round(self.recipe.held_out * n * self.binned.spokes_per_frame), 1, n))
+                looks = steps / max(1, self.n_steps // HELD_OUT_LOOKS)
+                drawn = look(held) if name not in whole else 0.0
+                parts[name] += looks * (drawn + held * transforms["forward"] / 2)
+        parts["drawing"] = draw((n - 1) * k + 1)
+        parts["saving"] = self._saving(sum(parts.values()), self._to_all(small.state_bytes, large.state_bytes))
+        return parts
+
+    def _steps(self, stage: str, last: bool) -> float:
+        """Steps of a stage in the whole fit, as far as can be known."""
+        config = self.config
+        most = config.n_steps if last and hasattr(config, "n_steps") else getattr(config, "feature_steps", 1)
+        tolerance = getattr(config, "tolerance", 0) if last else getattr(config, "feature_tolerance", 0)
+        return most * (USUAL_PART if tolerance else 1)
+
+    def _strip(self) -> tuple[int, int]:
+        """Pixels of the hollow problem with all frames: the longer side is kept, hash grids go by it."""
+        rows, columns = self.sizes.matrix
+        longer = max(rows, columns)
+        shorter = min(min(rows, columns), max(16, 8 * round(STRIP_VOXELS / (8 * self.sizes.frames * longer))))
+        return (shorter, columns) if rows <= columns else (rows, shorter)
+
+    def _transforms(self) -> dict[str, float]:
+        """Seconds of a true transform of one frame with all coils, with the coil maps, by kind."""
+        n = min(self.sizes.frames, max(self.threads, 2))
+        frames = list(range(n))
+        ktraj = self.binned.ktraj[:n].reshape(n, self.sizes.samples, 2)
+        hollow = self.sizes.hollow(n)
+        nufft = make_nufft(ktraj, self.sizes.matrix, self.device, threads=self.threads)
+        problem = Problem(hollow.kdata, nufft, hollow.csm, hollow.dcf, 1.0, hollow.inside)
+        image = hollow.kdata.new_ones(n, *self.sizes.matrix)
+
+        def gradient() -> None:
+            one = image[:1].clone().requires_grad_()
+            problem.forward(one, [0]).abs().mean().backward()  # type: ignore[no-untyped-call]
+
+        work: dict[str, tuple[Callable[[], Any], int]] = {
+            "forward": (lambda: problem.forward(image, frames), n),
+            "adjoint": (lambda: problem.adjoint(problem.kdata, frames), n),
+            "gradient": (gradient, 1),
+        }
+        return {kind: min(_timed(what, self.device)[0] for _ in range(3)) / rows for kind, (what, rows) in work.items()}
+
+    def _preparation(self, transforms: dict[str, float]) -> float:
+        """Coil compression, maps, density and scale, by doing all of it with smaller images of fewer frames."""
+        side = (self.sizes.pixels**0.5) / SMALL_SIDE
+        shrink = max(side, 1.0)
+        frames = max(1, round(self.sizes.frames / shrink))
+        matrix = (max(2, round(self.sizes.matrix[0] / shrink)), max(2, round(self.sizes.matrix[1] / shrink)))
+        radius = np.abs(self.binned.ktraj[0] / np.asarray(self.sizes.matrix)).max(axis=(0, 2))
+        keep = np.flatnonzero(radius <= 0.5 / shrink * radius.max() / 0.5)
+        small = replace(
+            self.binned,
+            kdata=np.ascontiguousarray(self.binned.kdata[:frames, :, :, keep]),
+            ktraj=self.binned.ktraj[:frames, :, keep],
+            times_s=self.binned.times_s[:frames],
+            matrix=matrix,
+        )
+
+        def prepare() -> Problem:
+            return make_problem(small, coils=self.recipe.coils, device=self.device, threads=self.threads)
+
+        taken, _ = _timed(prepare, self.device)
+        return taken * self.sizes.pixels / (matrix[0] * matrix[1])
+
+    def _drawing(self, walk: _Walk, scale: float) -> Callable[[float], float]:
+        """Seconds of drawing n frames at a scale: what a call takes, and every frame."""
+        tried = min(scale, max(1.0, DRAWN_SIDE / max(self.sizes.matrix)))
+        few = self.threads
+        one = walk.draw(few, tried).seconds
+        each, call = one / few, 0.0
+        if one < 0.1:
+            three = walk.draw(3 * few, tried).seconds
+            each = max(three - one, 0.0) / (2 * few)
+            call = max(one - few * each, 0.0)
+        return lambda n: call + n * each * (scale / tried) ** 2
+
+    def _saving(self, seconds: float, state_bytes: float) -> float:
+        """Checkpoints, state and series: written, read again and summed up."""
+        begun = time.perf_counter()
+        hashlib.sha256(bytes(HASHED_BYTES)).digest()
+        per_byte = (time.perf_counter() - begun) / HASHED_BYTES
+        saves = 1 + int(seconds / CHECKPOINT_S)
+        return per_byte * (saves * SAVE_PASSES * state_bytes + SAVE_PASSES * self._drawn_bytes)
+
+    @property
+    def _drawn_bytes(self) -> int:
+        frames = (self.sizes.frames - 1) * self.recipe.upsample + 1
+        height, width = scaled_matrix(self.sizes.matrix, self.recipe.scale)
+        return COMPLEX * frames * height * width
+
+    # Memory
+
+    def _memory(self, small: _Walk, large: _Walk) -> int:
+        s = self.sizes
+        raw, kdata = (COMPLEX * s.frames * n * s.samples for n in (s.raw_coils, s.coils))
+        images = COMPLEX * s.frames * s.coils * s.pixels
+        maps, trajectory = COMPLEX * s.coils * s.pixels, 40 * s.frames * s.samples
+        covariance = 3 * COMPLEX * s.coils**2 * s.pixels
+        # methods/problem.py: compression; averages and maps; the scale, by the images of all frames.
+        preparing = raw + trajectory + max(2 * raw + kdata, 3 * kdata + covariance, maps + 4 * kdata + 2 * images)
+        kept = raw + kdata + maps + trajectory
+        peaks: list[float] = [preparing]
+        for name, more in large.parts.items():
+            few = small.parts[name]
+            peaks.append(kept + self._to_all(few.peak, more.peak))
+            for kind, (live, rows) in more.held.items():
+                few_live, few_rows = few.held.get(kind, (live, rows))
+                n = self._to_all(few_rows, rows)
+                per_row = COMPLEX * s.coils * ((2 if kind == "adjoint" else 1) * s.pixels + 3 * s.samples)
+                peaks.append(kept + self._to_all(few_live, live) + n * per_row)
+        state = self._to_all(small.state_bytes, large.state_bytes)
+        peaks.append(kept + 3 * state)
+        peaks.append(kept + state + 4 * self._drawn_bytes)
+        return int(max(peaks))
