@@ -25,6 +25,7 @@ from napari_dainr.cli import (
     simulate,
     xt,
 )
+from napari_dainr.cli.commands import CommandParser
 from napari_dainr.errors import DainrError
 
 __all__ = ["build_parser", "main"]
@@ -56,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=f"Dynamic MRI from golden-angle radial k-space. {RESEARCH_USE}",
     )
     parser.add_argument("--version", action="version", version=f"napari-dainr {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=CommandParser)
     for command in COMMANDS:
         command.add(commands)
     return parser

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
     """The command and its flags."""
     info = commands.add_parser("info", help="say what a k-space file holds")
     info.add_argument("file", type=Path)
-    add_import_flags(info)
+    info.later = add_import_flags
     info.set_defaults(command=_info)
 
 

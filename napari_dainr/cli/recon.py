@@ -47,7 +47,7 @@ def add(commands: Commands) -> None:
     recon.add_argument("--checkpoint", type=float, default=30.0, metavar="S", help="seconds between checkpoints (30)")
     recon.add_argument("--snapshots", type=int, default=0, metavar="N", help="series to keep along the fit (0)")
     recon.add_argument("--quiet", action="store_true", help="print errors only")
-    add_import_flags(recon)
+    recon.later = add_import_flags
     recon.set_defaults(command=_recon)
 
 

@@ -4,7 +4,22 @@ What the user says comes first, then what the file says, then what the data tell
 stands in ``KSpace.detected`` with its evidence, each guess in ``KSpace.assumed``; none is silent.
 """
 
-from napari_dainr.importing.decide import kspace_of
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from napari_dainr.importing.options import ImportOptions, options_from
 
+if TYPE_CHECKING:
+    from napari_dainr.acquired import Acquired
+    from napari_dainr.data import KSpace
+
 __all__ = ["ImportOptions", "kspace_of", "options_from"]
+
+
+def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpace:
+    """Decide what the readouts mean; see :func:`napari_dainr.importing.decide.kspace_of`."""
+    # A recipe and a form need the options, but none of the numerical parts behind the decisions.
+    from napari_dainr.importing import decide
+
+    return decide.kspace_of(acquired, options)
