@@ -27,9 +27,22 @@ def add(commands: Commands) -> None:
         option = CineOptions.model_fields[field]
         return f"{option.title}: {option.description}".replace("%", "%%")
 
-    export = commands.add_parser("export", help="write the series of a run as .npy .npz .gif .mp4 .tif .nii.gz")
-    export.add_argument("run", type=Path)
-    export.add_argument("out", type=Path)
+    export = commands.add_parser(
+        "export",
+        help="write the series of a run in another format: DICOM, NIfTI, OME-Zarr, TIFF, HDF5, GIF, …",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"The end of the name of the file to write says the format:\n{_formats()}",
+    )
+    export.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    export.add_argument("out", type=Path, nargs="?", metavar="OUT", help="file to write, or folder for .dcm and .zarr")
+    export.add_argument("-o", "--output", type=Path, metavar="OUT", help="the same, as for the other commands")
+    dicom = export.add_argument_group("for .dcm")
+    dicom.add_argument(
+        "--cardiac",
+        action="store_true",
+        default=None,
+        help="the series is one heart beat: write trigger times, by which viewers play cines",
+    )
     cine = export.add_argument_group("for .gif and .mp4")
     cine.add_argument("--fps", type=float, help=about("fps"))
     cine.add_argument("--cycle", dest="cycle_s", type=float, metavar="S", help=about("cycle_s"))
@@ -48,6 +61,24 @@ def add(commands: Commands) -> None:
     export.set_defaults(command=_export)
 
 
+def _formats() -> str:
+    from napari_dainr.io.export_formats import FORMATS
+
+    rows = [(" ".join(form.suffixes), f"{form.title}: {form.holds}") for form in FORMATS]
+    width = max(len(suffixes) for suffixes, _ in rows)
+    return "\n".join(f"  {suffixes:{width}}  {about}" for suffixes, about in rows)
+
+
+def _target(args: argparse.Namespace) -> Path:
+    from napari_dainr.errors import InputError
+
+    given: list[Path] = [path for path in (args.out, args.output) if path is not None]
+    if len(given) != 1:
+        said = "twice" if given else "nowhere"
+        raise InputError(f"export: the file to write is given {said}; say it once, as in `export RUN -o out.dcm`.")
+    return given[0]
+
+
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, by the names of the table."""
     from napari_dainr.io.cine_options import CineOptions
@@ -62,15 +93,18 @@ def _export(args: argparse.Namespace) -> int:
     from napari_dainr.io import export_series
     from napari_dainr.run_folder import RunFolder
 
+    out = _target(args)
     series = RunFolder(args.run).series()
     options = _options(args)
-    if args.out.suffix.lower() in (".gif", ".mp4"):
-        _write_cine(series, args.out, options, args.rois)
+    if args.cardiac:
+        options["cardiac"] = True
+    if out.suffix.lower() in (".gif", ".mp4"):
+        _write_cine(series, out, options, args.rois)
     else:
         if args.rois is not None:
             options["regions"] = True  # refused below, in the sentence for all of them
-        export_series(series, args.out, **options)
-    print(f"{args.out}")
+        export_series(series, out, **options)
+    print(f"{out}")
     print(RESEARCH_USE)
     return 0
 
