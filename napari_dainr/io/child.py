@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError, ResourceError, printable, reason_of
 
-__all__ = ["Extracted", "label", "main", "memory_cap", "plain_file", "read_in_child"]
+__all__ = ["Extracted", "answer", "label", "limit", "main", "memory_cap", "plain_file", "read_in_child", "run_child"]
 
 Extracted = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 """Arrays by name, and JSON-able facts."""
@@ -95,22 +95,9 @@ def read_in_child(reader: str, path: Path, timeout_s: float | None = None, **opt
     path = Path(path)
     size = plain_file(path)
     limit = timeout_s if timeout_s is not None else 60 + size / 10e6
-    root = str(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory(prefix="napari-dainr-") as folder:
-        command = [sys.executable, "-P", "-c", _START, root, reader, os.path.abspath(path), folder]
-        command += [str(memory_cap(size)), str(int(limit) + 5), json.dumps(options)]
-        environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", HDF5_PLUGIN_PATH="::")
         try:
-            done = subprocess.run(
-                command,
-                env=environment,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=limit,
-                check=False,
-            )
+            code = run_child([reader, os.path.abspath(path), folder, str(memory_cap(size)), json.dumps(options)], limit)
         except subprocess.TimeoutExpired:
             raise InputError(
                 f"{path.name}: reading it took longer than {limit:.0f} s and was ended; the file is likely damaged."
@@ -119,7 +106,33 @@ def read_in_child(reader: str, path: Path, timeout_s: float | None = None, **opt
             raise ResourceError(
                 f"{path.name}: no process can be started to read it ({reason_of(error)}); free some memory."
             ) from None
-        return _collect(Path(folder), path.name, done.returncode)
+        return _collect(Path(folder), path.name, code)
+
+
+def run_child(arguments: list[str], limit_s: float) -> int:
+    """Exit code of a child that runs :func:`main` with these arguments.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        After ``limit_s`` seconds; the child is ended.
+    OSError
+        If no process can be started.
+    """
+    reader, path, folder, memory, options = arguments
+    root = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, "-P", "-c", _START, root, reader, path, folder, memory, str(int(limit_s) + 5), options]
+    done = subprocess.run(
+        command,
+        env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", HDF5_PLUGIN_PATH="::"),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=limit_s,
+        check=False,
+    )
+    return done.returncode
 
 
 def _collect(folder: Path, name: str, code: int) -> Extracted:
@@ -136,25 +149,32 @@ def _collect(folder: Path, name: str, code: int) -> Extracted:
     return arrays, facts
 
 
-def _limit(memory_bytes: int, cpu_s: int) -> None:
+def limit(memory_bytes: int, cpu_s: int | None = None) -> None:
+    """Cap the memory, and where given the processor time, of this process; there is no way back."""
     try:
         import resource
     except ImportError:  # Windows has no rlimits; the wall clock still holds there
         return
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The parent ends a child that hangs; should the parent be gone, this does.
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    if cpu_s is not None:
+        # The parent ends a child that hangs; should the parent be gone, this does.
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
 
 
 def main(arguments: list[str]) -> None:
     """The child: ``reader path folder memory_bytes cpu_s options``; leaves arrays and facts, or an error, there."""
     reader, path, folder = arguments[0], Path(arguments[1]), Path(arguments[2])
-    _limit(int(arguments[3]), int(arguments[4]))
+    limit(int(arguments[3]), int(arguments[4]))
+    answer(reader, path, folder, json.loads(arguments[5]))
+
+
+def answer(reader: str, path: Path, folder: Path, options: dict[str, Any]) -> None:
+    """Read a file and leave arrays and facts, or an error, in a folder; never raises what the file causes."""
     facts: dict[str, Any]
     try:
         extract: Callable[..., Extracted] = import_module(READERS[reader]).extract
-        arrays, facts = extract(path, **json.loads(arguments[5]))
+        arrays, facts = extract(path, **options)
         for key, array in arrays.items():
             np.save(folder / f"{key}.npy", array, allow_pickle=False)
     except InputError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from napari_dainr.data import KSpace
+from napari_dainr.io import child
 from napari_dainr.io.ismrmrd import write_ismrmrd
 from napari_dainr.trajectory import radial_ktraj
+
+from .worker import Worker
 
 SPOKES, COILS, READOUT = 24, 3, 32
 
@@ -32,6 +35,20 @@ def _kspace(slices: int = 1, matrix: tuple[int, int] = (16, 16), hint: int | Non
         "spokes_per_frame_hint": hint,
     }
     return KSpace(**(values | changes))
+
+
+@pytest.fixture(scope="session")
+def _worker() -> Iterator[Worker]:
+    worker = Worker()
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def one_child(_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """Files are read by one child that stays, under the same caps, rather than by a new one for each."""
+    monkeypatch.setattr(child, "run_child", _worker.run_child)
+    return _worker
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from napari_dainr.trajectory import radial_ktraj
 SPOKES, READOUT = 24, 32
 """Of the file that the fixture ``scan`` makes."""
 
+pytestmark = pytest.mark.usefixtures("one_child")
+
 Edit = Callable[..., Path]
 Make = Callable[..., KSpace]
 

@@ -18,6 +18,8 @@ from napari_dainr.trajectory import radial_ktraj
 
 from .twix_writer import Line, Measurement, write
 
+pytestmark = pytest.mark.usefixtures("one_child")
+
 COILS, SPOKES, SAMPLES = 3, 21, 26
 PROTOCOL = {
     "alTR[0]": "5000",
@@ -234,6 +236,12 @@ def test_real_files_agree_element_by_element_with_a_second_reader(real: list[Pat
 def test_the_files_of_these_tests_agree_with_a_second_reader(tmp_path: Path, kdata: Any, modern: bool) -> None:
     path = write(tmp_path / "scan.dat", Measurement(spokes(kdata), PROTOCOL), modern=modern)
     np.testing.assert_array_equal(second_reader(path), kdata)
+
+
+def test_through_a_child_of_its_own(tmp_path: Path, kdata: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    path = write(tmp_path / "scan.dat", Measurement(spokes(kdata), PROTOCOL))
+    np.testing.assert_array_equal(read_acquired(path).kdata, kdata[None])
 
 
 def test_what_the_real_files_are(real: list[Path]) -> None:
