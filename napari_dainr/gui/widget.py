@@ -15,6 +15,7 @@ from napari_dainr.gui._parts import Banner, Note, section
 from napari_dainr.gui._run_panel import RunPanel
 from napari_dainr.gui._sections import DataSection, ReconstructionSection
 from napari_dainr.gui._session import Session
+from napari_dainr.io.export_formats import dialog_filter, with_suffix
 
 if TYPE_CHECKING:
     import napari
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["ReconstructionDock", "find_dock", "open_dock"]
 
 FILE_FILTER = "ISMRMRD k-space (*.h5 *.hdf5 *.mrd);;All files (*)"
-EXPORT_FILTER = "GIF (*.gif);;MP4 (*.mp4);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy);;NumPy archive (*.npz)"
 
 
 class ReconstructionDock(ScrollDock):
@@ -109,9 +109,9 @@ class ReconstructionDock(ScrollDock):
             self.session.save_run(Path(name))
 
     def _ask_export(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Export series", "series.gif", EXPORT_FILTER)
+        name, kind = QFileDialog.getSaveFileName(self, "Export series", "series.gif", dialog_filter())
         if name:
-            self.session.export(Path(name))
+            self.session.export(Path(with_suffix(name, kind)))
 
 
 def find_dock(viewer: napari.viewer.Viewer) -> ReconstructionDock | None:
