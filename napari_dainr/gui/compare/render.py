@@ -25,6 +25,7 @@ from napari_dainr.gui._session import Session
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import short_name
 from napari_dainr.gui.compare.layers import LayerChoice
+from napari_dainr.io.export_formats import dialog_filter, with_suffix
 from napari_dainr.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ __all__ = ["RenderSection", "render_name"]
 SETTLE_MS = 60
 REST_S = 0.4
 """Seconds without a newer wish before the exact series is drawn."""
-EXPORT_FILTER = "GIF (*.gif);;NIfTI (*.nii.gz);;TIFF (*.tif);;NumPy (*.npy);;NumPy archive (*.npz)"
 
 
 def render_name(source: str, scale: float, upsample: int) -> str:
@@ -72,7 +72,7 @@ class RenderSection(QWidget):
         self.upsample.setRange(1, 16)
         self.upsample.setToolTip("Steps drawn per measured frame; the frames between are interpolated by the model.")
         self.export = QPushButton("Export…")
-        self.export.setToolTip("Write the exact series as .npy, .npz, .gif, .tif or .nii.gz.")
+        self.export.setToolTip("Write the exact series: DICOM, NIfTI, OME-Zarr, TIFF, HDF5, NumPy, GIF and others.")
         self.note = Note()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -226,9 +226,9 @@ class RenderSection(QWidget):
     # ---------------------------------------------------------------- files
 
     def _ask_export(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Export the drawn series", "series.gif", EXPORT_FILTER)
+        name, kind = QFileDialog.getSaveFileName(self, "Export the drawn series", "series.gif", dialog_filter())
         if name:
-            self.export_to(Path(name))
+            self.export_to(Path(with_suffix(name, kind)))
 
     def export_to(self, path: Path) -> None:
         """Write the exact series beside the event loop; the reconstruction dock tells how it went."""
