@@ -1,0 +1,119 @@
+"""Mutants of every raw format: the parent never dies or hangs, and each ends in data or in one clear sentence.
+
+300 of each format here; ``make fuzz`` runs 10,000 of each (NAPARI_DAINR_MUTANTS).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_dainr.data import KSpace
+from napari_dainr.errors import DainrError
+from napari_dainr.importing import ImportOptions
+from napari_dainr.io import read_kspace
+
+from . import mrd2_writer, twix_writer
+from .mutation import mutate
+from .worker import Worker
+
+N_MUTANTS = int(os.environ.get("NAPARI_DAINR_MUTANTS", "300"))
+LIMIT_S = 8.0
+"""What reading a mutant may take before its child is ended; with start and checks it then stays within 10 s."""
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+def _kdata(coils: int, spokes: int, samples: int) -> Any:
+    rng = np.random.default_rng(5)
+    shape = (coils, spokes, samples)
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+
+
+def _twix(path: Path, modern: bool) -> Ranges:
+    protocol = {
+        "alTR[0]": "5000",
+        "sKSpace.lBaseResolution": "13",
+        "sKSpace.ucTrajectory": "2",
+        "sSliceArray.asSlice[0].dReadoutFOV": "260",
+    }
+    data = _kdata(3, 21, 26)
+    lines = [twix_writer.Line(data[:, i], 2 * i, counters={"line": i}) for i in range(21)]
+    noise = twix_writer.Line(data[:, 0], flags=("noise",))
+    twix_writer.write(path, twix_writer.Measurement([noise, *lines], protocol), modern=modern)
+    start = path.read_bytes().find(b"MeasYaps")
+    first = 20512 if modern else 10272
+    return ((0, 200), (start, start + 400), (first, first + 240), (first, path.stat().st_size))
+
+
+def _mrd2(path: Path) -> Ranges:
+    pytest.importorskip("mrd")
+    data = _kdata(3, 21, 26)
+    mrd2_writer.write(path, [mrd2_writer.acquisition(data[:, i], 2 * i) for i in range(21)])
+    start = path.read_bytes().find(b'"types"')
+    return ((0, 64), (path.stat().st_size - 22 * 700, path.stat().st_size - 21 * 640), (start, path.stat().st_size))
+
+
+def _ismrmrd(path: Path, scan: Path) -> Ranges:
+    path.write_bytes(scan.read_bytes())
+    return ((0, 2048),)
+
+
+MAKERS: dict[str, tuple[str, Callable[..., Ranges]]] = {
+    "ismrmrd": (".h5", _ismrmrd),
+    "twix VE": (".dat", lambda path, scan: _twix(path, True)),
+    "twix VB": (".dat", lambda path, scan: _twix(path, False)),
+    "mrd2": (".mrd", lambda path, scan: _mrd2(path)),
+}
+"""Format → suffix, and what writes a sound file of it and says where its structure lies."""
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_mutants(name: str, scan: Path, tmp_path: Path, one_child: Worker) -> None:
+    suffix, make = MAKERS[name]
+    sound = tmp_path / f"sound{suffix}"
+    structure = make(sound, scan)
+    assert isinstance(read_kspace(sound, ImportOptions()), KSpace)
+    whole = sound.read_bytes()
+    path = tmp_path / f"mutant{suffix}"
+    outcomes = {"read": 0, "refused": 0}
+    slowest = (0.0, -1)
+    wrong: dict[str, int] = {}
+    for seed in range(N_MUTANTS):
+        path.write_bytes(mutate(whole, seed, structure))
+        start = time.monotonic()
+        try:
+            outcomes[_outcome(path)] += 1
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            wrong.setdefault(f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})", seed)
+        slowest = max(slowest, (time.monotonic() - start, seed))
+    print(f"{name}: {outcomes}, {one_child.deaths} deaths, {one_child.hangs} hangs, slowest {slowest}")
+    assert not wrong, "\n".join(f"seed {seed}: {text}" for text, seed in wrong.items())
+    assert slowest[0] < 10, f"seed {slowest[1]} took {slowest[0]:.1f} s"
+    # The mutants do bite, and damage to samples or padding is no reason to refuse.
+    assert outcomes["refused"] > N_MUTANTS // 20
+    assert outcomes["read"] > 0
+
+
+def _outcome(path: Path) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            kspace = read_kspace(path, timeout_s=LIMIT_S)
+    except DainrError as error:
+        text = str(error)
+        assert text.startswith(path.stem) and text.endswith("."), text
+        assert "\n" not in text and "Traceback" not in text, text
+        return "refused"
+    assert np.isfinite(kspace.kdata).all() and np.isfinite(kspace.ktraj).all()
+    assert np.isfinite(kspace.spoke_times_s).all()
+    return "read"
