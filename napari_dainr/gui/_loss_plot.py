@@ -1,4 +1,4 @@
-"""The live loss curve. matplotlib is imported when the first loss comes, not when the dock opens."""
+"""The live loss curve."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_dainr.gui._parts import Note
+from napari_dainr.gui._step_plot import StepPlot
+from napari_dainr.recipe import HELD_OUT
 
 __all__ = ["LossPlot", "smooth"]
 
-REDRAW_MS = 400
 MOST_POINTS = 1500
-HELD_OUT = "held-out"
 COLOURS = ("#4c9be8", "#e8a14c", "#6fbf73", "#c97fd6")
 
 
@@ -28,25 +25,16 @@ def smooth(values: np.ndarray[Any, np.dtype[np.float64]], width: int) -> np.ndar
     return mean
 
 
-class LossPlot(QWidget):
-    """Losses against steps on a log scale; raw values thin, running mean strong; at most 2.5 redraws a second."""
+class LossPlot(StepPlot):
+    """Losses against steps on a log scale; raw values thin, running mean strong."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("The loss is drawn here while a fit runs.")
         self._losses: dict[str, tuple[list[int], list[float]]] = {}
         self._stage = ""
         self._names: frozenset[str] = frozenset()
-        self._colours = ("#262930", "#f0f1f2")
-        self._canvas: Any = None
         self._axes: Any = None
         self._lines: dict[str, tuple[Any, Any]] = {}
-        self._late = QTimer(self)
-        self._late.setSingleShot(True)
-        self._late.timeout.connect(self.redraw)
-        self._hint = Note("The loss is drawn here while a fit runs.")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._hint)
 
     @property
     def n_points(self) -> int:
@@ -77,22 +65,12 @@ class LossPlot(QWidget):
                     steps, kept = self._losses.setdefault(name, ([], []))
                     steps.append(step)
                     kept.append(value)
-        if not self._late.isActive():  # never in one go with a new picture: each has its own turn of the event loop
-            self._late.start(REDRAW_MS)
+        self.soon()
 
-    def set_colours(self, background: str, text: str) -> None:
-        """Follow the viewer's theme; colours as ``#rrggbb``."""
-        self._colours = (background, text)
-        if self._canvas is not None:
-            self._paint()
-            self._canvas.draw_idle()
+    def _has_points(self) -> bool:
+        return bool(self._losses)
 
-    def redraw(self) -> None:
-        """Draw what is there."""
-        if not self._losses:
-            return
-        if self._canvas is None:
-            self._make_canvas()
+    def _put(self) -> None:
         low, high, first, last = math.inf, 0.0, math.inf, 1.0
         for i, (name, (steps, values)) in enumerate(self._losses.items()):
             x, y = np.asarray(steps), np.asarray(values)
@@ -115,7 +93,6 @@ class LossPlot(QWidget):
             self._axes.legend(loc="upper right", frameon=False, fontsize=7, labelcolor=self._colours[1])
         elif legend is not None:
             legend.remove()
-        self._canvas.draw_idle()
 
     def _line(self, name: str, colour: str) -> tuple[Any, Any]:
         if name not in self._lines:
@@ -124,40 +101,11 @@ class LossPlot(QWidget):
             self._lines[name] = (thin, strong)
         return self._lines[name]
 
-    def _make_canvas(self) -> None:
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+    def _add_axes(self, figure: Any) -> None:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-        figure = Figure(figsize=(3.4, 1.9))
-        figure.subplots_adjust(left=0.19, right=0.97, top=0.95, bottom=0.24)  # frozen: a layout engine doubles the cost
-        self._canvas = FigureCanvasQTAgg(figure)
-        self._canvas.setMinimumHeight(170)
-        self._canvas.setMaximumHeight(240)
         self._axes = figure.add_subplot()
         self._axes.set_yscale("log")
-        self._axes.set_xlabel("step")
         self._axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=6))
         self._axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         self._axes.yaxis.set_minor_locator(NullLocator())
-        self._axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-        self._axes.margins(0)
-        self._hint.hide()
-        layout = self.layout()
-        assert layout is not None
-        layout.addWidget(self._canvas)
-        self._paint()
-
-    def _paint(self) -> None:
-        background, text = self._colours
-        axes = self._axes
-        axes.figure.set_facecolor(background)
-        axes.set_facecolor(background)
-        for spine in axes.spines.values():
-            spine.set_color(text)
-            spine.set_linewidth(0.6)
-        axes.spines["top"].set_visible(False)
-        axes.spines["right"].set_visible(False)
-        axes.tick_params(colors=text, labelsize=7, width=0.6, length=3)
-        axes.xaxis.label.set(color=text, fontsize=8)
-        axes.yaxis.label.set(color=text, fontsize=8)

@@ -131,6 +131,7 @@ class Form:
     slice_index: int = 0
     scale: float = 1.0
     upsample: int = 1
+    held_out: float = Recipe.model_fields["held_out"].default
     device: str = "auto"
     seed: int = 0
     keep_previous: bool = True
@@ -199,6 +200,8 @@ class Model:
         self.has_result = False
         self.devices: tuple[str, ...] = ("auto", "cpu")
         self.problems: dict[str, str] = {}
+        self.held_back = ""
+        """Why Start waits for the user's word although nothing is wrong with the form; empty: it does not."""
         self._settings_of: dict[str, dict[str, Any]] = {}
         self.form.events.connect(self._form_edited)
 
@@ -231,6 +234,12 @@ class Model:
         self.form_changed.emit()
         return missing
 
+    def hold_back(self, why: str) -> None:
+        """Hold Start back, or let it go (``""``)."""
+        if why != self.held_back:
+            self.held_back = why
+            self.form_changed.emit()
+
     def _form_edited(self, *_: object) -> None:
         self.problems = self._validate()
         self.form_changed.emit()
@@ -249,6 +258,7 @@ class Model:
             "settings": dict(form.settings),
             "scale": form.scale,
             "upsample": form.upsample,
+            "held_out": form.held_out,
             "device": form.device,
             "threads": viewer_threads(),
             "seed": form.seed,
@@ -347,13 +357,13 @@ class Model:
         elif self.problems:
             why = "Mend the marked field first."
         else:
-            why = "Fit with these settings."
+            why = self.held_back or "Fit with these settings."
         start = {Phase.DONE: "Start again", Phase.FAILED: "Start again" if self.kspace else "Start"}
         stop = {Phase.STOPPING: "Stopping…"}
         resuming = phase is Phase.PAUSED
         return {
             "open": Button("Open…", self.can(Action.LOAD), "Open a file with radial k-space (ISMRMRD)."),
-            "start": Button(start.get(phase, "Start"), self.can(Action.START), why),
+            "start": Button(start.get(phase, "Start"), self.can(Action.START) and not self.held_back, why),
             "pause": Button(
                 "Resume" if resuming else "Pause",
                 self.can(Action.RESUME) or self.can(Action.PAUSE),

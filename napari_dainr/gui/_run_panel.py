@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_dainr.gui._figures import duration, gigabytes
+from napari_dainr.gui._forecast_line import ForecastLine
+from napari_dainr.gui._live_scores import LiveScores, Scored
 from napari_dainr.gui._loss_plot import LossPlot
 from napari_dainr.gui._model import Model, Phase
+from napari_dainr.gui._parts import Note
+from napari_dainr.gui._score_plot import ScorePlot
 from napari_dainr.gui._session import Session
 from napari_dainr.gui._snapshots import SnapshotRow
+from napari_dainr.gui._time_layers import TimeLayers
+from napari_dainr.gui._truth import TruthChoice
+from napari_dainr.gui._worker import Failed, Picture
 from napari_dainr.methods.config import TITLES
 from napari_dainr.recipe import Progress
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
 
 MIRROR_S = 0.5
 """Seconds between moves of the activity panel's bar: each makes napari process events."""
@@ -20,20 +32,12 @@ MIRROR_S = 0.5
 __all__ = ["ActivityMirror", "RunPanel", "progress_text"]
 
 
-def _duration(seconds: float) -> str:
-    if seconds >= 3600:
-        return f"{seconds / 3600:.1f} h"
-    if seconds >= 90:
-        return f"{seconds / 60:.0f} min"
-    return f"{max(0.0, seconds):.0f} s"
-
-
 def progress_text(progress: Progress) -> str:
     """For instance ``step 120/230 · 17 it/s · 6 s left``; a stage that only prepares is named."""
     rate = progress.steps_per_s
     speed = f"{rate:.0f} it/s" if rate >= 10 else f"{rate:.1f} it/s"
     stage = "" if progress.stage in ("", *TITLES.values()) else f"{progress.stage} · "
-    return f"{stage}step {progress.step}/{progress.n_steps} · {speed} · {_duration(progress.eta_s)} left"
+    return f"{stage}step {progress.step}/{progress.n_steps} · {speed} · {duration(progress.eta_s)} left"
 
 
 class ActivityMirror:
@@ -82,20 +86,51 @@ class ActivityMirror:
 
 
 class RunPanel(QWidget):
-    """Start, pause, stop; progress; loss; save."""
+    """Forecast, start, pause, stop; progress; loss, memory and scores; save."""
 
-    def __init__(self, model: Model, session: Session) -> None:
+    def __init__(self, viewer: ViewerModel, model: Model, session: Session) -> None:
         super().__init__()
-        self._model = model
+        self._model, self._session = model, session
+        self._truth_data: object = None
+        self.forecast = ForecastLine(model)
         self.buttons = {name: QPushButton() for name in ("start", "pause", "stop", "save_recipe", "save_run", "export")}
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.bar.setFormat("")
         self.bar.setRange(0, 1)
+        self.memory = Note()
         self.plot = LossPlot()
+        self.scores = ScorePlot()
+        self.score_note = Note()
+        tip = "PSNR and SSIM of every preview are measured against this layer while a fit runs."
+        self.truth = TruthChoice(viewer, "Truth", tip, self._any_series, session.told.emit)
         self.snapshots = SnapshotRow(session)
+        self._live = LiveScores()
+        self._layers = TimeLayers(viewer)
         self._mirror = ActivityMirror(session)
+        self._lay_out()
 
+        self.buttons["start"].clicked.connect(session.start)
+        self.buttons["pause"].clicked.connect(session.pause)
+        self.buttons["stop"].clicked.connect(session.stop)
+        session.run_began.connect(self._began)
+        session.progressed.connect(self._progressed)
+        session.losses_came.connect(self.plot.add)
+        session.pictured.connect(self._pictured)
+        session.run_ended.connect(self._mirror.end)
+        self._layers.listed.connect(self._offer)
+        self._layers.changed.connect(self._layer_changed)
+        self.truth.choice.chosen.connect(self._truth_chosen)
+        self._live.scored.connect(self._scored)
+        self._live.failed.connect(self._scoring_failed)
+        self._live.began.connect(self.scores.clear)
+        model.phase_changed.connect(self.refresh)
+        model.form_changed.connect(self.refresh)
+        self._offer()
+        self._truth_chosen(self.truth.choice.layer)
+        self.refresh()
+
+    def _lay_out(self) -> None:
         run_row = QHBoxLayout()
         for name in ("start", "pause", "stop"):
             run_row.addWidget(self.buttons[name], 1)
@@ -105,22 +140,19 @@ class RunPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
+        layout.addWidget(self.forecast)
         layout.addLayout(run_row)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.plot)
-        layout.addWidget(self.snapshots)
+        for widget in (self.bar, self.memory, self.plot, self.truth, self.score_note, self.scores, self.snapshots):
+            layout.addWidget(widget)
         layout.addLayout(save_grid)
+        self.memory.hide()
 
-        self.buttons["start"].clicked.connect(session.start)
-        self.buttons["pause"].clicked.connect(session.pause)
-        self.buttons["stop"].clicked.connect(session.stop)
-        session.run_began.connect(self._began)
-        session.progressed.connect(self._progressed)
-        session.losses_came.connect(self.plot.add)
-        session.run_ended.connect(self._mirror.end)
-        model.phase_changed.connect(self.refresh)
-        model.form_changed.connect(self.refresh)
-        self.refresh()
+    def set_colours(self, background: str, text: str) -> None:
+        """Follow the viewer's theme; colours as ``#rrggbb``."""
+        self.plot.set_colours(background, text)
+        self.scores.set_colours(background, text)
+
+    # ---------------------------------------------------------------- buttons and progress
 
     def refresh(self, *_: object) -> None:
         """Give every button the look that the state machine says."""
@@ -153,7 +185,10 @@ class RunPanel(QWidget):
         self.bar.setFormat(text)
 
     def _began(self) -> None:
+        self.memory.hide()
         self.plot.clear()
+        self._live.begin()
+        self._say_scores("")
         self._show("preparing…", busy=True)
         self._mirror.begin()
 
@@ -165,3 +200,56 @@ class RunPanel(QWidget):
         elif self._model.phase is Phase.PAUSED:
             self.bar.setFormat("paused · " + progress_text(progress))
         self._mirror.move(progress)
+        self._show_memory(progress.memory_bytes, progress.peak_memory_bytes)
+
+    def _show_memory(self, now: int, peak: int) -> None:
+        self.memory.setText(f"memory {gigabytes(now)} now · {gigabytes(peak)} at most in this run")
+        self.memory.setVisible(now > 0)
+
+    # ---------------------------------------------------------------- scores against a truth
+
+    def _any_series(self) -> Image | None:
+        """A layer of whose place and times a truth from a file is taken to be."""
+        return self._session.layer or next(iter(self._layers.layers), None)
+
+    def _offer(self) -> None:
+        self.truth.offer([layer for layer in self._layers.layers if layer is not self._session.layer])
+
+    def _layer_changed(self, layer: Image) -> None:
+        truth = self.truth.choice.layer
+        if truth is not None and layer is truth and truth.data is not self._truth_data:
+            self._truth_chosen(truth)
+
+    def _truth_chosen(self, truth: Image | None) -> None:
+        self._truth_data = None if truth is None else truth.data
+        self.scores.setVisible(truth is not None)
+        self._say_scores("")
+        earlier = [(kept.step, kept.series, lambda kept=kept: kept.magnitude) for kept in self._session.snapshots.kept]
+        self._live.choose(truth, earlier)
+
+    def _pictured(self, picture: Picture) -> None:
+        self._live.look(picture.series, picture.magnitude)
+
+    def _scored(self, scored: Scored) -> None:
+        row = scored.row
+        if row.reason:
+            self._say_scores(f"No scores at step {scored.step}: {row.reason}")
+            return
+        self.scores.add(scored.step, row.scores)
+        some = f", {row.n_frames} of {scored.n_frames} frames" if row.n_frames < scored.n_frames else ""
+        figures = f"PSNR {row.scores['psnr_fit']:.2f} dB · SSIM {row.scores['ssim_fit']:.4f}"
+        self._say_scores(f"{figures} (step {scored.step}{some})")
+
+    def _scoring_failed(self, failed: Failed) -> None:
+        self._session.told.emit("warning", failed.message, failed.details)
+
+    def _say_scores(self, text: str) -> None:
+        self.score_note.setText(text)
+        self.score_note.setVisible(bool(text))
+
+    def leave(self) -> None:
+        """The dock is closed."""
+        self.forecast.leave()
+        self.truth.leave()
+        self._live.leave()
+        self._layers.close()

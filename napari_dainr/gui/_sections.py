@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from annotated_types import Ge, Le
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -67,6 +68,17 @@ def _form() -> QFormLayout:
 
 def _tip(name: str) -> str:
     return Recipe.model_fields[name].description or ""
+
+
+def _title(name: str) -> str:
+    title = Recipe.model_fields[name].title or name
+    return title[0].upper() + title[1:]
+
+
+def _bounds(name: str) -> tuple[float, float]:
+    """Least and greatest value of a field of the recipe."""
+    found = {type(one): one for one in Recipe.model_fields[name].metadata}
+    return float(found[Ge].ge), float(found[Le].le)
 
 
 class DataSection(QWidget):
@@ -158,9 +170,11 @@ class ReconstructionSection(QWidget):
         self.spokes = SpinBox(0, 99_999, _tip("spokes_per_frame"))
         self.scale = DoubleSpinBox(0.5, 4.0, 0.25, _tip("scale"))
         self.upsample = SpinBox(1, 16, _tip("upsample"))
+        self.held_out = DoubleSpinBox(*_bounds("held_out"), 0.01, _tip("held_out"))
+        self.held_out.setDecimals(3)
         self.device = ComboBox([(d, d) for d in model.devices], _tip("device"))
         self.seed = SpinBox(0, 2**31 - 1, _tip("seed"))
-        for spin in (self.spokes, self.scale, self.upsample):
+        for spin in (self.spokes, self.scale, self.upsample, self.held_out):
             spin.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.seed.setButtonSymbols(SpinBox.ButtonSymbols.NoButtons)
         self.seed.setMaximumWidth(90)
@@ -201,6 +215,7 @@ class ReconstructionSection(QWidget):
         fields.addRow(chip_row)
         fields.addRow("Scale ratio r", self.scale)
         fields.addRow("Upsample time ×", self.upsample)
+        fields.addRow(_title("held_out"), self.held_out)
         fields.addRow("Device", machine_row)
         self.inputs = QWidget()
         self.inputs.setLayout(fields)
@@ -215,6 +230,7 @@ class ReconstructionSection(QWidget):
         self.spokes.valueChanged.connect(lambda value: setattr(form, "spokes_per_frame", value))
         self.scale.valueChanged.connect(lambda value: setattr(form, "scale", float(value)))
         self.upsample.valueChanged.connect(lambda value: setattr(form, "upsample", value))
+        self.held_out.valueChanged.connect(lambda value: setattr(form, "held_out", float(value)))
         self.device.currentIndexChanged.connect(self._device_chosen)
         self.seed.valueChanged.connect(lambda value: setattr(form, "seed", value))
         self.keep.toggled.connect(lambda on: setattr(form, "keep_previous", on))
@@ -249,12 +265,13 @@ class ReconstructionSection(QWidget):
         self.spokes.setValue(form.spokes_per_frame)
         self.scale.setValue(form.scale)
         self.upsample.setValue(form.upsample)
+        self.held_out.setValue(form.held_out)
         self.seed.setValue(form.seed)
         self.keep.setChecked(form.keep_previous)
         problems = model.problems
         fields: dict[str, QWidget] = {
             "spokes_per_frame": self.spokes, "scale": self.scale, "upsample": self.upsample,
-            "device": self.device, "seed": self.seed,
+            "held_out": self.held_out, "device": self.device, "seed": self.seed,
         }  # fmt: skip
         for name, widget in fields.items():
             mark(widget, problems.get(name), _tip(name))

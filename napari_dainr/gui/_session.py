@@ -31,6 +31,7 @@ from napari_dainr.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
 
 __all__ = ["Session"]
 
@@ -48,6 +49,8 @@ class Session:
     run_began()
         Plot and progress start afresh.
     run_ended()
+    pictured(Picture)
+        A look at the fit, and at its end the result.
     told(str, str, str)
         (kind, sentence, details), kind one of ``error``, ``warning``, ``info``.
     """
@@ -56,6 +59,7 @@ class Session:
     losses_came = Signal(list)
     run_began = Signal()
     run_ended = Signal()
+    pictured = Signal(object)
     told = Signal(str, str, str)
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -101,7 +105,7 @@ class Session:
 
     def start(self) -> None:
         """Fit with the form's settings; data and recipe are frozen here."""
-        if not self.model.can(Action.START):
+        if not self.model.can(Action.START) or self.model.held_back:
             return
         try:
             recipe = self.model.recipe()
@@ -277,6 +281,7 @@ class Session:
         if mail.picture is not None and self.recipe is not None:
             self._show(mail.picture, self.recipe)
             self.snapshots.add(mail.picture)
+            self.pictured.emit(mail.picture)
 
     # ---------------------------------------------------------------- outcomes
 
@@ -334,6 +339,7 @@ class Session:
         except Exception as error:  # the result is there to be saved, whatever became of its layer
             self._fail(_worker.as_failed(error, "showing the result"))
             return
+        self.pictured.emit(picture)
         self.model.apply(Action.FINISH)
         verb = "Stopped; the result so far is kept" if finished.stopped else "Finished"
         title = TITLES[finished.recipe.method]
@@ -344,6 +350,11 @@ class Session:
         self.told.emit("error", failed.message, failed.details)
 
     # ---------------------------------------------------------------- layers
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer that shows the fit, or the last one."""
+        return None if self._layer is None else self._layer.layer
 
     def _new_layer(self) -> SeriesLayer:
         assert self._viewer is not None

@@ -14,7 +14,7 @@ import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,7 +172,7 @@ def fit(
 ) -> Ended | Failed:
     """Run a recipe; what it tells goes into the job's mailbox, the end is returned."""
     try:
-        events = recipes.run(
+        events: Any = recipes.run(
             recipe, folder, kspace=kspace, stop=job.stop, preview_hz=preview_hz, checkpoint_s=checkpoint_s
         )
         with contextlib.closing(events):

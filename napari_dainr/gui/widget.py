@@ -37,7 +37,7 @@ class ReconstructionDock(ScrollDock):
         self.banner = Banner()
         self.data = DataSection(self.model)
         self.reconstruction = ReconstructionSection(self.model)
-        self.run_panel = RunPanel(self.model, self.session)
+        self.run_panel = RunPanel(napari_viewer, self.model, self.session)
         notice = Note(RESEARCH_USE)
         notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
 
@@ -81,12 +81,13 @@ class ReconstructionDock(ScrollDock):
 
     def _follow_theme(self, *_: object) -> None:
         if self._viewer is not None:
-            self.run_panel.plot.set_colours(*theme_colours(self._viewer))
+            self.run_panel.set_colours(*theme_colours(self._viewer))
 
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Closed: a fit stops and its result still reaches its layer; where the viewer is gone, all is dropped."""
         viewer.events.theme.disconnect(self._follow_theme)
         self.session.leave()
+        self.run_panel.leave()
 
     def _show_import(self) -> None:
         from napari_dainr.gui.importing.commands import show_import

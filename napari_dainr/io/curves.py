@@ -23,6 +23,7 @@ __all__ = [
     "curves_tsv",
     "quantities_csv",
     "quantities_tsv",
+    "table",
     "write_curves",
     "write_quantities",
 ]
@@ -84,7 +85,8 @@ def _number(value: float | None) -> str:
     return repr(float(value)) if value is not None and isfinite(value) else ""
 
 
-def _table(rows: Iterable[Sequence[str]], delimiter: str) -> str:
+def table(rows: Iterable[Sequence[str]], delimiter: str) -> str:
+    """Rows as text; a cell that holds the delimiter or a line break is quoted."""
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -126,12 +128,12 @@ def curves_csv(entries: Sequence[CurveEntry]) -> str:
 
     ``pandas.read_csv(path, comment="#")`` and R's ``read.csv(path, comment.char = "#")`` read it.
     """
-    return _remarks(_facts(entries)) + _table(_curve_rows(entries), ",")
+    return _remarks(_facts(entries)) + table(_curve_rows(entries), ",")
 
 
 def curves_tsv(entries: Sequence[CurveEntry]) -> str:
     """The same for the clipboard: tab-separated, the header first and the notice last."""
-    return _table([*_curve_rows(entries), (RESEARCH_USE,)], "\t")
+    return table([*_curve_rows(entries), (RESEARCH_USE,)], "\t")
 
 
 def _quantity_rows(entries: Sequence[QuantityEntry], exact: bool) -> Iterable[Sequence[str]]:
@@ -177,12 +179,12 @@ def _quantity_rows(entries: Sequence[QuantityEntry], exact: bool) -> Iterable[Se
 def quantities_csv(entries: Sequence[QuantityEntry]) -> str:
     """One row per curve, the keys of ``QUANTITIES`` as columns; an empty cell is a quantity that is not defined."""
     units = "; ".join(f"{q.key}: {q.title}, {q.code}, {q.unit}" for q in QUANTITIES)
-    return _remarks([RESEARCH_USE, units]) + _table(_quantity_rows(entries, exact=True), ",")
+    return _remarks([RESEARCH_USE, units]) + table(_quantity_rows(entries, exact=True), ",")
 
 
 def quantities_tsv(entries: Sequence[QuantityEntry]) -> str:
     """The same for the clipboard: tab-separated, four digits, "not defined" in words, the notice last."""
-    return _table([*_quantity_rows(entries, exact=False), (RESEARCH_USE,)], "\t")
+    return table([*_quantity_rows(entries, exact=False), (RESEARCH_USE,)], "\t")
 
 
 def _write(path: Path, as_csv: str, as_tsv: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from napari_dainr.data import ImageSeries, KSpace
+from napari_dainr.forecast import Forecast
 from napari_dainr.gui._model import Phase, Source
 from napari_dainr.gui._worker import Loaded
 from napari_dainr.gui.widget import ReconstructionDock, open_dock
@@ -35,9 +36,17 @@ class ScriptedEngine:
         self.gate.set()
         self.runs: list[Recipe] = []
         self.steps_done = 0
+        self.forecasts: list[Recipe] = []
+        self.most_scale = 4.0
+        self.memory_bytes = [1_200_000_000, 1_500_000_000, 1_300_000_000]
         self.ended: list[str] = []
         self.at_once = self.most_at_once = 0
         self._count = threading.Lock()
+
+    def forecast(self, recipe: Recipe, kspace: KSpace) -> Forecast:
+        self.forecasts.append(recipe)
+        advice = None if recipe.scale <= self.most_scale else "It needs 9.0 GB, but 2.0 GB are free; draw at scale 1."
+        return Forecast(28.0, int(9e9 if advice else 1.1e9), int(2e9), {"fit": 25.0, "drawing": 3.0}, advice)
 
     def series(self, recipe: Recipe, kspace: KSpace, level: float) -> ImageSeries:
         frames = kspace.n_spokes // recipe.spokes_per_frame
@@ -104,6 +113,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedEngine]:
     """The scripted engine in place of the real one."""
     scripted = ScriptedEngine()
     monkeypatch.setattr("napari_dainr.recipe.run", scripted.run)
+    monkeypatch.setattr("napari_dainr.forecast.forecast", scripted.forecast)
     yield scripted
     scripted.gate.set()
 

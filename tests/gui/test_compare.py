@@ -373,7 +373,7 @@ def test_a_truth_from_a_file_lies_on_the_result(
     series = ImageSeries(image, times, (2.0, 2.0), 0.1, np.zeros(5, bool), "truth")
     path = tmp_path / f"heart{suffix}"
     export_series(series, path)
-    compare.measure.open_truth(path)
+    compare.measure.truth.open(path)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=WAIT_MS)
     truth = viewer.layers[1]
     assert compare.measure.reference.layer is truth
@@ -386,6 +386,6 @@ def test_a_truth_from_a_file_lies_on_the_result(
 def test_a_truth_that_is_none(compare: CompareDock, qtbot: Any, tmp_path: Path) -> None:
     path = tmp_path / "flat.npy"
     np.save(path, np.zeros(3))
-    compare.measure.open_truth(path)
+    compare.measure.truth.open(path)
     qtbot.waitUntil(lambda: "flat.npy" in compare.banner.text.text(), timeout=WAIT_MS)
     assert compare.banner.kind == "error"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.gui.compare.layers import DERIVED
+from napari_dainr.gui._series_layers import DERIVED
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

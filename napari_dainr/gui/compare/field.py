@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWi
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._layers import run_folder_of
 from napari_dainr.gui._parts import DoubleSpinBox, Note, SpinBox
+from napari_dainr.gui._series_layers import LayerChoice
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import DerivedLayers
-from napari_dainr.gui.compare.layers import LayerChoice
 
 if TYPE_CHECKING:
     import napari

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_dainr.gui._layers import display_limits
-from napari_dainr.gui.compare.layers import is_derived
+from napari_dainr.gui._series_layers import is_derived
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +12,8 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
-    QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -24,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.comparison import (
     SCORES,
     Row,
@@ -36,11 +34,13 @@ from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._parts import ComboBox, Note, SpinBox
+from napari_dainr.gui._series_layers import as_series, is_derived
 from napari_dainr.gui._time_layers import frame_times
+from napari_dainr.gui._truth import TruthChoice
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import DerivedLayers, short_name
-from napari_dainr.gui.compare.layers import LayerChoice, LayerList, as_series, is_derived
-from napari_dainr.gui.compare.truth import add_truth
+from napari_dainr.gui.compare.layers import LayerList
+from napari_dainr.io.curves import table
 
 if TYPE_CHECKING:
     import napari
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["MeasureSection", "as_tsv"]
 
 SETTLE_MS = 400
-FILE_FILTER = "Series (*.npy *.npz *.nii *.nii.gz);;All files (*)"
 MAPS = {"error": "absolute error", "difference": "difference"}
 HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "psnr_fit": "PSNR fit", "ssim_fit": "SSIM fit", "nrmse_fit": "NRMSE"}
 """Narrow headings; the copied table has the long ones."""
@@ -57,11 +56,11 @@ HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "psnr_fit": "PSNR fit", "ssim_fit": 
 
 def as_tsv(rows: list[Row]) -> str:
     """Rows as tab-separated text with a heading; a series that cannot be compared has its reason instead of figures."""
-    lines = ["\t".join(["series", "frames", *SCORES.values()])]
+    lines = [["series", "frames", *SCORES.values()]]
     for row in rows:
         cells = [row.reason] if row.reason else [f"{row.scores[key]:.4f}" for key in SCORES]
-        lines.append("\t".join([row.name, str(row.n_frames), *cells]))
-    return "\n".join(lines) + "\n"
+        lines.append([row.name, str(row.n_frames), *cells])
+    return table([*lines, [RESEARCH_USE]], "\t")
 
 
 class MeasureSection(QWidget):
@@ -80,9 +79,9 @@ class MeasureSection(QWidget):
         self._may_measure = may_measure
         self._measured: tuple[Any, ...] = ()
         self.rows: list[Row] = []
-        self.reference = LayerChoice("none", "Everything is compared with this layer: a truth, or another method.")
-        self.file = QPushButton("File…")
-        self.file.setToolTip("Open a truth as a layer: .npy or .npz with axes (frame, y, x), or NIfTI.")
+        tip = "Everything is compared with this layer: a truth, or another method."
+        self.truth = TruthChoice(viewer, "Reference", tip, lambda: next(iter(self._others()), None), tell)
+        self.reference = self.truth.choice
         self.scores = QTableWidget(0, len(SCORES))
         self.scores.setHorizontalHeaderLabels([HEADINGS[key] for key in SCORES])
         self.scores.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -110,17 +109,14 @@ class MeasureSection(QWidget):
         self.show_maps.setToolTip("Add a map for every layer with a check mark, or compute it again.")
         self.note = Note()
 
-        first, second = QHBoxLayout(), QHBoxLayout()
-        first.addWidget(QLabel("Reference"))
-        first.addWidget(self.reference, 1)
-        first.addWidget(self.file)
+        second = QHBoxLayout()
         second.addWidget(self.kind, 1)
         second.addWidget(self.times)
         second.addWidget(self.show_maps)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(first)
+        layout.addWidget(self.truth)
         layout.addWidget(self.scores)
         layout.addWidget(self.note)
         layout.addWidget(self.copy)
@@ -133,7 +129,6 @@ class MeasureSection(QWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
         self._timer.timeout.connect(self.measure)
-        self.file.clicked.connect(self._ask_for_file)
         self.reference.chosen.connect(self._reference_chosen)
         layers.changed.connect(self.soon)
         self.copy.clicked.connect(self.copy_table)
@@ -295,33 +290,11 @@ class MeasureSection(QWidget):
             made.contrast_limits = limits
             made.name = self._map_name(source, reference, kind)
 
-    # ---------------------------------------------------------------- files
-
-    def _ask_for_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a truth", "", FILE_FILTER)
-        if name:
-            self.open_truth(Path(name))
-
-    def open_truth(self, path: Path) -> None:
-        """Read a file beside the event loop, show it as a layer and make it the reference."""
-        like = next(iter(self._others()), None)
-
-        def work(stop: threading.Event) -> Iterator[Any]:
-            from napari_dainr.io.truth import read_truth
-
-            yield read_truth(path)
-
-        def arrived(found: Any) -> None:
-            image, times = found
-            self.reference.choose(add_truth(self._viewer, path.name, image, times, like))
-
-        self._reading = Latest(
-            f"reading {path.name}", arrived, lambda failed: self._tell("error", failed.message, failed.details)
-        )
-        self._reading.ask(work)
+    # ---------------------------------------------------------------- leaving
 
     def leave(self) -> None:
         """The dock is closed."""
         self._timer.stop()
-        for job in (self._scoring, self._mapping, getattr(self, "_reading", self._scoring)):
+        self.truth.leave()
+        for job in (self._scoring, self._mapping):
             job.cancel()

@@ -17,9 +17,9 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._layers import run_folder_of
 from napari_dainr.gui._parts import ComboBox, Note
+from napari_dainr.gui._series_layers import LayerChoice
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import DerivedLayers, short_name
-from napari_dainr.gui.compare.layers import LayerChoice
 
 if TYPE_CHECKING:
     import napari

@@ -21,10 +21,10 @@ from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._layers import SeriesLayer, run_folder_of
 from napari_dainr.gui._model import Phase
 from napari_dainr.gui._parts import Note
+from napari_dainr.gui._series_layers import LayerChoice
 from napari_dainr.gui._session import Session
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import short_name
-from napari_dainr.gui.compare.layers import LayerChoice
 from napari_dainr.io.export_formats import dialog_filter, with_suffix
 from napari_dainr.recipe import Recipe
 

@@ -13,13 +13,14 @@ from napari_dainr.gui._dock import ScrollDock, find_or_open, window_is_there
 from napari_dainr.gui._layers import run_folder_of
 from napari_dainr.gui._model import Phase
 from napari_dainr.gui._parts import Banner, Note, section
+from napari_dainr.gui._series_layers import is_derived
 from napari_dainr.gui._session import Session
 from napari_dainr.gui._time_layers import TimeLayers
 from napari_dainr.gui.compare.derived import DerivedLayers
 from napari_dainr.gui.compare.field import FieldSection
 from napari_dainr.gui.compare.grid import GridView
 from napari_dainr.gui.compare.growing import Growing
-from napari_dainr.gui.compare.layers import LayerList, is_derived
+from napari_dainr.gui.compare.layers import LayerList
 from napari_dainr.gui.compare.measure import MeasureSection
 from napari_dainr.gui.compare.parts import PartsSection
 from napari_dainr.gui.compare.queue_section import QueueSection
@@ -181,10 +182,7 @@ class CompareDock(ScrollDock):
         newest = results[0] if results else None
         fields = [layer for layer in results if _method(layer) == "dainr"]
         self.layers.offer(layers)
-        truths = [layer for layer in layers if str(layer.name).startswith("truth")]
-        self.measure.reference.offer(
-            [layer for layer in layers if not is_derived(layer)], prefer=truths[0] if truths else None
-        )
+        self.measure.truth.offer(layers)
         self.parts.source.offer(results, prefer=newest)
         self.field.source.offer(fields, prefer=fields[0] if fields else None)
         self.render_section.source.offer(results, prefer=fields[0] if fields else newest)
