@@ -1,9 +1,10 @@
-"""How fast a fit is and when it will be done."""
+"""How fast a fit is, when it will be done, and what it holds."""
 
 from __future__ import annotations
 
 import time
 
+from napari_dainr.machine import MemoryWatch
 from napari_dainr.recipe import Progress
 
 __all__ = ["Clock"]
@@ -12,7 +13,8 @@ __all__ = ["Clock"]
 class Clock:
     """Speed and time left, from a smoothed time per step; time spent paused between two pulls does not count."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, memory: MemoryWatch) -> None:
+        self._memory = memory
         self.step = step
         self.told = time.monotonic()
         self.seconds = 0.0
@@ -42,4 +44,6 @@ class Clock:
             seconds=self.seconds,
             steps_per_s=1 / max(self.per_step, 1e-9),
             eta_s=max(n_steps - step, 0) * self.per_step,
+            memory_bytes=self._memory.now(),
+            peak_memory_bytes=self._memory.peak(),
         )

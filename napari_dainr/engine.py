@@ -15,18 +15,18 @@ import torch
 from napari_dainr.clock import Clock
 from napari_dainr.data import ImageSeries, KSpace, bin_spokes
 from napari_dainr.errors import DainrError, InputError, ResourceError, is_out_of_memory
-from napari_dainr.geometry import Geometry
 from napari_dainr.inr.parallel import set_threads
 from napari_dainr.io import read_kspace
 from napari_dainr.io.series import save_series
 from napari_dainr.io.state import load_state, save_state
-from napari_dainr.machine import cores, torch_on_one_thread
+from napari_dainr.machine import MemoryWatch, cores, torch_on_one_thread
 from napari_dainr.methods.base import Method
 from napari_dainr.methods.fit import fit, make_method
 from napari_dainr.methods.held_out import hold_out
 from napari_dainr.methods.problem import make_problem
-from napari_dainr.recipe import Event, Finished, Notice, Preview, Recipe, Saved, recipe_from
+from napari_dainr.recipe import HELD_OUT, Event, Finished, Notice, Preview, Recipe, Saved, recipe_from
 from napari_dainr.run_folder import RunFolder
+from napari_dainr.series_grid import SeriesGrid
 
 __all__ = ["render", "resolved", "run_recipe"]
 
@@ -97,6 +97,7 @@ def _events(
     began: float,
 ) -> Generator[Event, None, None]:
     device = torch.device(recipe.device)
+    memory = MemoryWatch(recipe.device)
     yield Notice(f"device {recipe.device}, {recipe.threads} CPU threads, seed {recipe.seed}")
     if kspace is None:
         kspace = read_kspace(Path(recipe.data), recipe.importing)
@@ -120,16 +121,16 @@ def _events(
         )
     keep_at = {round(method.n_steps * k / (snapshots + 1)) for k in range(1, snapshots + 1)}
     look = max(1, method.n_steps // HELD_OUT_LOOKS)
-    frame = Geometry.of(binned, problem.unit)
+    grid = SeriesGrid.of(binned, problem.unit)
     if resume and out is not None:
         state, _ = _saved_state(method, out, device)
         yield Notice(f"resumed at step {state.step}")
     else:
         state = method.start(problem)
-    for text in getattr(method, "notices", ()):
+    for text in method.notices:
         yield Notice(text)
 
-    clock = Clock(state.step)
+    clock = Clock(state.step, memory)
     last_preview = last_checkpoint = time.monotonic()
     told_stage, next_stage, before = "", method.stage(state), state.step
     for losses in fit(method, problem, state):
@@ -142,7 +143,7 @@ def _events(
         unseen = {}
         if held_out is not None and (over or state.step % look == 0):
             with torch.no_grad():
-                unseen["held-out"] = held_out.error(method.image(state, held_out.frames.to(torch.float32)))
+                unseen[HELD_OUT] = held_out.error(method.image(state, held_out.frames.to(torch.float32)))
         # What is going to be saved is looked at first, so that no state that is not a number lies in a checkpoint.
         due = over or unseen or snapshot_due or checkpoint_due or stage != told_stage
         if due or time.monotonic() - clock.told >= 1 / PROGRESS_HZ:
@@ -159,14 +160,14 @@ def _events(
         if stop.is_set():
             break
         if preview_hz > 0 and now - last_preview >= 1 / preview_hz:
-            yield Preview(state.step, frame.preview(method, state, recipe))
+            yield Preview(state.step, grid.preview(method, state, recipe))
             last_preview = time.monotonic()
         if out is not None and snapshot_due:
             folder = out.snapshot_path(state.step)
-            save_series(frame.series(method, state, recipe), folder)
+            save_series(grid.series(method, state, recipe), folder)
             yield Saved(folder, state.step)
         if out is not None and checkpoint_due:
-            yield _save(out, method, state, frame, recipe)
+            yield _save(out, method, state, grid, recipe)
             last_checkpoint = time.monotonic()
 
     stopped = not method.done(state)
@@ -175,13 +176,13 @@ def _events(
         yield Notice(f"stopped at step {state.step} of {method.n_steps} ({stage}); the result so far is kept")
     if out is not None:
         # Before the drawing, which may want more memory than there is: the fit is what takes long.
-        yield _save(out, method, state, frame, recipe)
-    series = frame.series(method, state, recipe)
+        yield _save(out, method, state, grid, recipe)
+    series = grid.series(method, state, recipe)
     seconds = time.monotonic() - began
     if out is not None:
-        out.finish(series, recipe, kspace, seconds, stopped, state.step)
+        out.finish(series, recipe, kspace, seconds, stopped, state.step, memory.peak())
         yield Saved(out.path, state.step)
-    yield Finished(series, recipe, seconds, stopped, out.path if out is not None else None)
+    yield Finished(series, recipe, seconds, stopped, out.path if out is not None else None, memory.peak())
 
 
 def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) -> ImageSeries:
@@ -197,19 +198,28 @@ def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) ->
     recipe = resolved(recipe_from(values, "render"))
     method = make_method(recipe.method, recipe.config(), recipe.seed)
     state, meta = _saved_state(method, run, torch.device("cpu"))
-    geometry = Geometry.from_meta(meta["geometry"])
+    grid = SeriesGrid.from_meta(meta["geometry"])
     out = RunFolder(target)
     out.open_for(recipe, resume=False)
     with _guarded(recipe, out):
-        began = time.monotonic()
-        series = geometry.series(method, state, recipe)
-        _save(out, method, state, geometry, recipe)
-        out.finish(series, recipe, None, time.monotonic() - began, False, state.step, rendered_from=run.path.name)
+        began, memory = time.monotonic(), MemoryWatch(recipe.device)
+        series = grid.series(method, state, recipe)
+        _save(out, method, state, grid, recipe)
+        out.finish(
+            series,
+            recipe,
+            None,
+            time.monotonic() - began,
+            False,
+            state.step,
+            memory.peak(),
+            rendered_from=run.path.name,
+        )
     return series
 
 
-def _save(out: RunFolder, method: Method, state: Any, geometry: Geometry, recipe: Recipe) -> Saved:
-    meta = {"geometry": geometry.meta(), "recipe": recipe.shareable()}
+def _save(out: RunFolder, method: Method, state: Any, grid: SeriesGrid, recipe: Recipe) -> Saved:
+    meta = {"geometry": grid.meta(), "recipe": recipe.shareable()}
     save_state(method.pack(state), meta, out.state_path)
     return Saved(out.state_path, state.step)
 

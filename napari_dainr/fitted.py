@@ -18,7 +18,6 @@ from torch import Tensor
 
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
-from napari_dainr.geometry import Geometry
 from napari_dainr.io.state import load_state
 from napari_dainr.machine import cores, torch_on_one_thread
 from napari_dainr.methods.base import Method
@@ -28,6 +27,7 @@ from napari_dainr.methods.fit import make_method
 from napari_dainr.ops.resample import scaled_matrix
 from napari_dainr.recipe import Recipe
 from napari_dainr.run_folder import RunFolder
+from napari_dainr.series_grid import SeriesGrid
 
 __all__ = ["QUICK_VOXELS", "Drawing", "FittedModel"]
 
@@ -59,7 +59,7 @@ class FittedModel:
         tensors, meta = load_state(run.state_path, as_torch=True)
         self.name = run.path.name
         self.recipe: Recipe = recipe
-        self._geometry = Geometry.from_meta(meta["geometry"])
+        self._grid = SeriesGrid.from_meta(meta["geometry"])
         self.method: Method = make_method(recipe.method, recipe.config(), recipe.seed)
         self.state: Any = _ready(self.method.unpack(tensors, torch.device("cpu")))
         self._first = _first_member(self.method, self.state, recipe)
@@ -67,21 +67,26 @@ class FittedModel:
     @property
     def n_frames(self) -> int:
         """Measured frames."""
-        return len(self._geometry.times_s)
+        return len(self._grid.times_s)
 
     @property
     def matrix(self) -> tuple[int, int]:
         """(y, x) pixels at scale ratio 1."""
-        return self._geometry.matrix
+        return self._grid.matrix
+
+    @property
+    def unit(self) -> float:
+        """What one unit of the method's images is in those of the raw data."""
+        return self._grid.unit
 
     @property
     def pixel_mm(self) -> tuple[float, float]:
         """(y, x) pixel size at scale ratio 1, millimetres."""
-        return (self._geometry.fov_mm[0] / self.matrix[0], self._geometry.fov_mm[1] / self.matrix[1])
+        return (self._grid.fov_mm[0] / self.matrix[0], self._grid.fov_mm[1] / self.matrix[1])
 
     def times_s(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) times of fractional frame indices, seconds from the first spoke."""
-        return np.interp(frames, np.arange(self.n_frames), self._geometry.times_s)
+        return np.interp(frames, np.arange(self.n_frames), self._grid.times_s)
 
     def shape(self, scale: float, upsample: int) -> tuple[int, int, int]:
         """(frame, y, x) of an exact drawing."""
@@ -118,7 +123,7 @@ class FittedModel:
         if image is None:
             return None
         recipe = self.recipe.model_copy(update={"scale": scale, "upsample": upsample})
-        series = self._geometry._series(image, position, self.method, self.state, recipe)
+        series = self._grid.series_of(image, position, self.method, self.state, recipe)
         smaller = drawn_scale != scale
         parts = ["by 1 network"] if alone else []
         parts += [f"at {series.image.shape[1]} × {series.image.shape[2]} of {y} × {x} pixels"] if smaller else []

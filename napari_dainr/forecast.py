@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from napari_dainr.data import KSpace
+from napari_dainr.machine import available_memory, memory_text
 from napari_dainr.recipe import Recipe
 
 __all__ = ["Forecast", "forecast"]
@@ -60,7 +61,6 @@ def forecast(recipe: Recipe, kspace: KSpace) -> Forecast:
         If its device is not there, or memory does not even suffice to measure.
     """
     from napari_dainr.engine import resolved
-    from napari_dainr.machine import available_memory
     from napari_dainr.probe import probe
 
     recipe = resolved(recipe)
@@ -74,16 +74,15 @@ def forecast(recipe: Recipe, kspace: KSpace) -> Forecast:
 
 def _advice(recipe: Recipe, kspace: KSpace, whole: Forecast) -> str:
     """The smallest change found that fits by the same forecast."""
-    from napari_dainr.machine import available_memory
     from napari_dainr.probe import probe
 
-    need = f"The run needs about {_size(whole.memory_bytes)}, but {_size(whole.available_bytes)} are free"
+    need = f"The run needs about {memory_text(whole.memory_bytes)}, but {memory_text(whole.available_bytes)} are free"
     for changes, words in _ways_out(recipe, kspace):
         other = recipe.model_copy(update=changes)
         available = available_memory(other.device)
         memory = probe(other, kspace, seconds=False).memory_bytes
         if memory <= ROOM * available:
-            return f"{need}; {words} needs about {_size(memory)}."
+            return f"{need}; {words} needs about {memory_text(memory)}."
     return f"{need}; use a machine with more memory, or cut the data into shorter series."
 
 
@@ -102,7 +101,3 @@ def _ways_out(recipe: Recipe, kspace: KSpace) -> Iterator[tuple[dict[str, object
             coils = min(6, kspace.n_coils)
             words = f"{spokes} spokes per frame, {coils} virtual coils, drawn at scale 1"
             yield {"spokes_per_frame": spokes, "coils": coils, "scale": 1.0, "upsample": 1}, words
-
-
-def _size(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.0f} MB"

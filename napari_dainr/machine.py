@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["MemoryWatch", "available_memory", "cores", "memory_in_use", "torch_on_one_thread"]
+__all__ = ["MemoryWatch", "available_memory", "cores", "memory_in_use", "memory_text", "torch_on_one_thread"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -52,6 +52,11 @@ def _left_in_container() -> int:
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return sys.maxsize
+
+
+def memory_text(n_bytes: float) -> str:
+    """Bytes as people read them, decimal."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
 class MemoryWatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from napari_dainr.machine import memory_text
 from napari_dainr.recipe import Event, Finished, Notice, Progress, Saved
 
 __all__ = ["show"]
@@ -36,8 +37,11 @@ def show(events: Iterable[Event], label: str, quiet: bool = False) -> Finished:
                 bar.update(task, description="saved")
             elif isinstance(event, Finished):
                 finished = event
+                note = f"{event.seconds:.1f} s"
+                if event.peak_memory_bytes:
+                    note += f", at most {memory_text(event.peak_memory_bytes)} of memory"
                 done = event.series.info.get("step", 1)
-                bar.update(task, description=label, completed=done, total=done, note=f"{event.seconds:.1f} s")
+                bar.update(task, description=label, completed=done, total=done, note=note)
     if finished is None:
         raise RuntimeError("the event stream ended without a result")
     return finished

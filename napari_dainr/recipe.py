@@ -21,6 +21,7 @@ from napari_dainr.importing import ImportOptions
 from napari_dainr.methods.config import CONFIGS, MethodConfig, method_config
 
 __all__ = [
+    "HELD_OUT",
     "Event",
     "Finished",
     "Notice",
@@ -33,6 +34,10 @@ __all__ = [
     "run",
     "save_recipe",
 ]
+
+
+HELD_OUT = "held-out"
+"""Name, among the losses of :class:`Progress`, of the error of the spokes that the fit does not see."""
 
 
 class Recipe(BaseModel):
@@ -126,10 +131,14 @@ class Progress:
     n_steps: int
     stage: str
     losses: dict[str, float]
-    """Among them now and then ``held-out``: the relative error of the spokes that the fit does not see."""
+    """Among them now and then :data:`HELD_OUT`: the relative error of the spokes that the fit does not see."""
     seconds: float
     steps_per_s: float
     eta_s: float
+    memory_bytes: int = 0
+    """What the process holds: resident memory, or on CUDA what torch has allocated of the card."""
+    peak_memory_bytes: int = 0
+    """The most that it held since the run began."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +166,7 @@ class Finished:
     seconds: float
     stopped: bool
     folder: Path | None
+    peak_memory_bytes: int = 0
 
 
 Event = Notice | Progress | Preview | Saved | Finished

@@ -145,11 +145,11 @@ class RunFolder:
         seconds: float,
         stopped: bool,
         step: int,
+        peak_memory_bytes: int,
         rendered_from: str | None = None,
     ) -> None:
         """Write the series and how it came about."""
-        save_series(series, self.path)
-        digest = hashlib.sha256(series.image.tobytes()).hexdigest()
+        digest = save_series(series, self.path)
         provenance: dict[str, Any] = {
             "notice": RESEARCH_USE,
             "napari_dainr": __version__,
@@ -163,6 +163,7 @@ class RunFolder:
             "step": step,
             "stopped": stopped,
             "seconds": round(seconds, 3),
+            "peak_memory_bytes": peak_memory_bytes,
             "series_sha256": digest,
         }
         write_text(self.path / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")

@@ -226,7 +226,7 @@ def test_a_quick_drawing_is_one_network_and_says_so(dainr_run: Path) -> None:
     np.testing.assert_array_equal(quick.series.times_s, exact.series.times_s)
     assert not np.array_equal(quick.series.image, exact.series.image)
     first = model.method.preview(model.state)
-    np.testing.assert_array_equal(quick.series.image, (first * model._geometry.unit).numpy())
+    np.testing.assert_array_equal(quick.series.image, (first * model.unit).numpy())
 
 
 def test_a_large_quick_drawing_has_fewer_pixels(dainr_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

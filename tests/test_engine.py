@@ -177,7 +177,7 @@ def test_no_memory_to_draw_keeps_the_fit(tiny_kspace: KSpace, tmp_path: Path, mo
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.Geometry, "series", fail)
+        patch.setattr(engine.SeriesGrid, "series", fail)
         with pytest.raises(ResourceError, match="smaller scale"):
             finish(run(small_recipe(), tmp_path / "run", kspace=tiny_kspace))
     again = finish(run(small_recipe(threads=2), tmp_path / "run", kspace=tiny_kspace, resume=True))

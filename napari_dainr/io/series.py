@@ -25,8 +25,8 @@ def _digest(image: NDArray[np.complex64]) -> str:
     return hashlib.sha256(np.ascontiguousarray(image).view(np.uint8).data).hexdigest()
 
 
-def save_series(series: ImageSeries, folder: Path) -> None:
-    """Write a series into a run folder, which is made if need be.
+def save_series(series: ImageSeries, folder: Path) -> str:
+    """Write a series into a run folder, which is made if need be; returns the SHA-256 of its samples.
 
     Raises
     ------
@@ -39,6 +39,7 @@ def save_series(series: ImageSeries, folder: Path) -> None:
     except OSError as error:
         raise ExportError(f"{folder.name}: the folder cannot be made ({reason_of(error)}); choose another.") from None
     image = np.ascontiguousarray(series.image, dtype=np.complex64)
+    digest = _digest(image)
     facts = {
         "schema_version": SCHEMA,
         "note": RESEARCH_USE,
@@ -50,7 +51,7 @@ def save_series(series: ImageSeries, folder: Path) -> None:
         "times_s": [float(time) for time in series.times_s],
         "interpolated": [bool(mark) for mark in series.interpolated],
         "info": series.info,
-        "sha256": _digest(image),
+        "sha256": digest,
     }
     try:
         text = json.dumps(facts, indent=1, allow_nan=False) + "\n"
@@ -67,6 +68,7 @@ def save_series(series: ImageSeries, folder: Path) -> None:
 
     atomic_write(folder / _ARRAY, write, verify, image.nbytes)
     write_text(folder / _FACTS, text)
+    return digest
 
 
 def load_series(folder: Path) -> ImageSeries:
@@ -103,6 +105,8 @@ def load_series(folder: Path) -> ImageSeries:
     except FileNotFoundError as error:
         missing = Path(error.filename or _FACTS).name
         raise InputError(f"{folder.name}: holds no {missing}; give the folder of a finished or stopped run.") from None
+    except NotADirectoryError:
+        raise InputError(f"{folder.name}: is a file; give the folder of a finished or stopped run.") from None
     except OSError as error:
         raise InputError(f"{folder.name}: cannot be read ({reason_of(error)}).") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:

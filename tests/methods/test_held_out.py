@@ -14,7 +14,7 @@ from napari_dainr.methods.held_out import hold_out
 from napari_dainr.methods.primal_dual import noise_level
 from napari_dainr.methods.problem import density_compensated, make_problem
 from napari_dainr.phantom import cine_phantom, simulate_kspace
-from napari_dainr.recipe import Finished, Notice, Progress, recipe_from, run
+from napari_dainr.recipe import HELD_OUT, Finished, Notice, Progress, recipe_from, run
 
 SPOKES = 7
 
@@ -93,7 +93,7 @@ def test_a_run_tells_the_held_out_error_and_repeats_it(method: str, tmp_path: Pa
         assert isinstance(events[-1], Finished)
         assert any("held out" in event.text for event in events if isinstance(event, Notice))
         progress = [event for event in events if isinstance(event, Progress)]
-        return [(event.step, event.losses["held-out"]) for event in progress if "held-out" in event.losses]
+        return [(event.step, event.losses[HELD_OUT]) for event in progress if HELD_OUT in event.losses]
 
     first = told()
     assert len(first) >= 5

@@ -15,11 +15,11 @@ from napari_dainr.data import BinnedKSpace, ImageSeries
 from napari_dainr.methods.base import Method
 from napari_dainr.recipe import Recipe
 
-__all__ = ["Geometry"]
+__all__ = ["SeriesGrid"]
 
 
 @dataclass(frozen=True)
-class Geometry:
+class SeriesGrid:
     """Times of the measured frames (seconds), matrix and field of view (y, x), and the unit of the scaled image."""
 
     times_s: tuple[float, ...]
@@ -29,12 +29,12 @@ class Geometry:
     unit: float
 
     @classmethod
-    def of(cls, binned: BinnedKSpace, unit: float) -> Geometry:
+    def of(cls, binned: BinnedKSpace, unit: float) -> SeriesGrid:
         times = tuple(float(t) for t in binned.times_s)
         return cls(times, binned.frame_duration_s, binned.matrix, binned.fov_mm, unit)
 
     @classmethod
-    def from_meta(cls, meta: Mapping[str, Any]) -> Geometry:
+    def from_meta(cls, meta: Mapping[str, Any]) -> SeriesGrid:
         return cls(
             tuple(meta["times_s"]), meta["frame_duration_s"], tuple(meta["matrix"]), tuple(meta["fov_mm"]), meta["unit"]
         )
@@ -50,7 +50,7 @@ class Geometry:
 
     def preview(self, method: Method, state: Any, recipe: Recipe) -> ImageSeries:
         """A quick look at the measured frames."""
-        return self._series(
+        return self.series_of(
             method.preview(state), np.arange(len(self.times_s), dtype=np.float64), method, state, recipe
         )
 
@@ -62,9 +62,9 @@ class Geometry:
         n, k = len(self.times_s), recipe.upsample
         position = np.arange((n - 1) * k + 1) / k
         frames = None if k == 1 else torch.from_numpy(position.astype(np.float32))
-        return self._series(method.image(state, frames, recipe.scale), position, method, state, recipe)
+        return self.series_of(method.image(state, frames, recipe.scale), position, method, state, recipe)
 
-    def _series(
+    def series_of(
         self, image: Tensor, position: NDArray[np.float64], method: Method, state: Any, recipe: Recipe
     ) -> ImageSeries:
         """A drawn tensor with its times; ``position`` holds fractional frame indices."""
