@@ -7,40 +7,23 @@ Takes some minutes on two cores. The docks beside the reconstruction have a modu
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
-import napari
 import screenshots_compare
 import screenshots_curves
 import screenshots_xt_cine
-from napari.settings import get_settings
-from qtpy.QtWidgets import QApplication
-from screenshots_waiting import has_ended, settle, wait_until
+from screenshots_waiting import has_ended, wait_until
+from screenshots_window import Window, take
 
-from napari_dainr.gui._model import Phase, Source
-from napari_dainr.gui.widget import open_dock
-
-LOOKS = (("dark", (1600, 1000), ""), ("light", (1280, 720), "-light-small"))
+from napari_dainr.gui._model import Source
 
 
-def tour(folder: Path, theme: str, size: tuple[int, int], tag: str, source: Source) -> None:
+def tour(window: Window) -> None:
     """One window from start to end: data, invalid field, running, done, failed."""
-    get_settings().appearance.theme = theme
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(*size)
-    dock = open_dock(viewer)
-    settle()
-
-    def shoot(name: str) -> None:
-        settle()
-        viewer.screenshot(str(folder / f"{name}{tag}.png"), canvas_only=False, flash=False)
-
-    shoot("empty")
-    dock.session.load(source)
-    wait_until(lambda: dock.model.phase in (Phase.READY, Phase.FAILED))
-    assert dock.model.phase is Phase.READY, dock.banner.text.text()
+    viewer, dock, shoot = window.viewer, window.dock, window.shoot
+    shoot("empty", 1.2)
+    window.load(Source(sample="cine"))
     shoot("loaded")
     spokes = dock.model.form.spokes_per_frame
     dock.reconstruction.spokes.setValue(99_999)
@@ -63,29 +46,7 @@ def tour(folder: Path, theme: str, size: tuple[int, int], tag: str, source: Sour
         wait_until(lambda: has_ended(dock))
     dock.verticalScrollBar().setValue(0)
     shoot("error")
-    viewer.close()
-    settle(0.2)
-
-
-def main() -> None:
-    """Make all pictures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "images")
-    parser.add_argument("--file", type=Path, help="k-space file in place of the sample data")
-    parser.add_argument("--all", action="store_true", help="also small windows and the light theme")
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    source = Source(path=arguments.file) if arguments.file else Source(sample="cine")
-    QApplication.instance() or QApplication([])
-    before = get_settings().appearance.theme
-    try:
-        for theme, size, tag in LOOKS if arguments.all else LOOKS[:1]:
-            tour(arguments.output, theme, size, tag, source)
-            for other in (screenshots_curves, screenshots_xt_cine, screenshots_compare):
-                other.tour(arguments.output, theme, size, tag)
-    finally:
-        get_settings().appearance.theme = before
 
 
 if __name__ == "__main__":
-    main()
+    take(tour, screenshots_curves.tour, screenshots_xt_cine.tour, screenshots_compare.tour, description=__doc__)

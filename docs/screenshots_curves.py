@@ -5,20 +5,14 @@ xvfb-run -a -s "-screen 0 1700x1100x24 +extension GLX" python docs/screenshots_c
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-import napari
 import numpy as np
-from napari.settings import get_settings
-from qtpy.QtWidgets import QApplication
 from screenshots_waiting import has_ended, settle, wait_until
+from screenshots_window import Window, take
 
 from napari_dainr.analysis.regions import Region, ellipse_corners
 from napari_dainr.gui._dock import find_or_open
 from napari_dainr.gui._model import Phase, Source
 from napari_dainr.gui.curves.dock import CurvesDock
-from napari_dainr.gui.widget import open_dock
 
 __all__ = ["tour"]
 
@@ -37,20 +31,10 @@ def put(dock: CurvesDock, role: str) -> None:
     dock.regions.add(Region(ellipse_corners(np.array(centre) * fov, size), "ellipse", role))
 
 
-def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
+def tour(window: Window) -> None:
     """From the sample to curves that grow with a fit, quantities and phases."""
-    get_settings().appearance.theme = theme
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(*size)
-    dock = open_dock(viewer)
-
-    def shoot(name: str) -> None:
-        settle()
-        viewer.screenshot(str(folder / f"{name}{tag}.png"), canvas_only=False, flash=False)
-
-    dock.session.load(Source(sample="liver"))
-    wait_until(lambda: dock.model.phase in (Phase.READY, Phase.FAILED))
-    assert dock.model.phase is Phase.READY, dock.banner.text.text()
+    viewer, dock, shoot = window.viewer, window.dock, window.shoot
+    window.load(Source(sample="liver"))
     curves = find_or_open(viewer, CurvesDock)
     viewer.dims.set_point(0, 8.0)
     settle(0.5)
@@ -76,26 +60,7 @@ def tour(folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
     curves.tables.setCurrentIndex(1)
     viewer.window.remove_dock_widget(dock)
     shoot("curves-phases")
-    viewer.close()
-    settle(0.2)
-
-
-def main() -> None:
-    """Make the pictures of this dock alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "images")
-    parser.add_argument("--all", action="store_true", help="also small windows and the light theme")
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    QApplication.instance() or QApplication([])
-    before = get_settings().appearance.theme
-    try:
-        tour(arguments.output, "dark", (1600, 1000), "")
-        if arguments.all:
-            tour(arguments.output, "light", (1280, 720), "-light-small")
-    finally:
-        get_settings().appearance.theme = before
 
 
 if __name__ == "__main__":
-    main()
+    take(tour, description=__doc__)

@@ -15,9 +15,9 @@ __all__ = ["has_ended", "settle", "wait_until"]
 LIMIT_S = 240
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Run the event loop until something is so."""
-    end = time.monotonic() + LIMIT_S
+def wait_until(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+    """Run the event loop until something is so; several fits take longer than the limit for one."""
+    end = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError("the program did not get there")

@@ -83,7 +83,7 @@ def test_an_arrival_is_dragged_and_everything_follows(drawn: CurvesDock, qtbot: 
     dock = drawn
     before, phases, cursor = found(dock), dock.plot.phases, dock.plot.cursor_s
     assert [one.by_hand for one in dock.plot.arrivals] == [False, False]
-    assert cell(dock, METHOD) == "intersection-based"
+    assert cell(dock, METHOD) == "intersection"
     pull(qtbot, dock, at(dock, before.onset_s, below_top_px=8), at(dock, 6.0, below_top_px=40))
     qtbot.waitUntil(lambda: cell(dock, METHOD) == "by hand", timeout=WAIT_MS)
     after = found(dock)
@@ -98,7 +98,7 @@ def test_an_arrival_is_dragged_and_everything_follows(drawn: CurvesDock, qtbot: 
     assert [one.by_hand for one in dock.plot.arrivals] == [True, False]
     assert dock.figure_plan().arrivals[0].time_s == after.onset_s
     dock.undo()
-    qtbot.waitUntil(lambda: cell(dock, METHOD) == "intersection-based", timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: cell(dock, METHOD) == "intersection", timeout=WAIT_MS)
     assert found(dock) == before
     assert dock.plot.phases == phases
     dock.redo()
@@ -180,7 +180,7 @@ def test_an_arrival_is_typed(drawn: CurvesDock, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: cell(dock, ARRIVAL) == "5.5", timeout=WAIT_MS)
     type_over("")
     qtbot.waitUntil(lambda: aorta(dock).arrival_s is None, timeout=WAIT_MS)
-    qtbot.waitUntil(lambda: cell(dock, METHOD) == "intersection-based", timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: cell(dock, METHOD) == "intersection", timeout=WAIT_MS)
 
 
 def test_a_start_of_a_phase_is_typed_and_its_neighbour_follows(drawn: CurvesDock, qtbot: Any) -> None:

@@ -146,6 +146,7 @@ class CurvesDock(ScrollDock):
         state.selected.connect(self._selected)
         self.regions.armed_changed.connect(bar.show_armed)
         self.regions.armed_changed.connect(self._show_hint)
+        self.regions.armed_changed.connect(self._show_role)
         self.regions.told.connect(lambda text: self.tell("warning", text))
         self.reader.read.connect(self._show_curves)
         self.reader.listed.connect(self._series_listed)
@@ -252,14 +253,17 @@ class CurvesDock(ScrollDock):
     def _regions_changed(self) -> None:
         self.toolbar.undo.setEnabled(self.state.can_undo)
         self.toolbar.redo.setEnabled(self.state.can_redo)
-        if not self.state.selection:
-            self.toolbar.show_role(self.state.next_role)
+        self._show_role()
         self.reader.ask()
 
-    def _selected(self, region_id: str) -> None:
-        region = self.state.regions.get(region_id)
-        self.toolbar.show_role(self.state.next_role if region is None else region.role)
+    def _selected(self, _: str) -> None:
+        self._show_role()
         self.list.show_selection()
+
+    def _show_role(self, *_: object) -> None:
+        """Of what is drawn next while a tool is in hand, else of the selected region."""
+        region = None if self.regions.armed else self.state.regions.get(self.state.selection)
+        self.toolbar.show_role(self.state.next_role if region is None else region.role)
 
     def _more_for_region(self, menu: QMenu, region_id: str) -> None:
         def duplicate() -> None:

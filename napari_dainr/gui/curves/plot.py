@@ -12,8 +12,9 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QLabel, QStackedLayout, QWidget
 
 from napari_dainr.analysis.phases import Phase, start_limits, with_start
-from napari_dainr.gui.curves.artists import ARRIVAL_PX, PHASE_PX, CurveArtists
+from napari_dainr.gui.curves.artists import CurveArtists
 from napari_dainr.gui.curves.drawn import Arrival, Drawn, LegendEntry
+from napari_dainr.gui.curves.handles import handle_at, handle_words, time_at, words_at
 
 __all__ = ["EMPTY", "CurvePlot"]
 
@@ -21,7 +22,6 @@ EMPTY = (
     "Draw a region: choose ◯ above, then press and drag over the aorta in the picture.\n"
     "Its signal over time appears here, and follows while you move it."
 )
-NEAR_PX = 6.0
 
 
 class CurvePlot(QWidget):
@@ -249,63 +249,26 @@ class CurvePlot(QWidget):
 
     # ---------------------------------------------------------------- the mouse
 
-    def _pixels_to(self, event: Any, time_s: float) -> float:
-        return abs(float(event.x) - float(self.axes.transData.transform((time_s, 0.0))[0]))
-
-    def _handle(self, event: Any) -> str:
-        """What the mouse would drag; empty for nothing.
-
-        ``cursor``; ``start``, ``end`` or ``window`` of the baseline; ``phase N``, the start of phase number N;
-        ``arrival ID``, that of a region.
-        """
-        ratio = float(self.canvas.device_pixel_ratio)
-        near = NEAR_PX * ratio
-        above = (float(event.y) - float(self.axes.bbox.y1)) / ratio
-        if 0 <= above <= PHASE_PX:
-            away = {n: self._pixels_to(event, self.phases[n].start_s) for n in range(1, len(self.phases))}
-            nearest = min(away, key=lambda n: away[n], default=0)
-            return f"phase {nearest}" if nearest and away[nearest] <= near else ""
-        if event.inaxes is not self.axes:
-            return ""
-        if -above <= 2 * ARRIVAL_PX:
-            found = [one for one in self.arrivals if self._pixels_to(event, one.time_s) <= near + ratio]
-            if found:  # of two that lie on each other the one drawn last
-                return f"arrival {min(reversed(found), key=lambda one: self._pixels_to(event, one.time_s)).region_id}"
-        if self.baseline_s is not None:
-            ends = dict(zip(("start", "end"), self.baseline_s, strict=True))
-            # Of two ends that lie on each other, the end is the one that can move.
-            near_it = [name for name in ("end", "start") if self._pixels_to(event, ends[name]) <= near]
-            if near_it and (self.cursor_s is None or self._pixels_to(event, self.cursor_s) > near / 2):
-                return near_it[0]
-            bottom = float(self.axes.transAxes.transform((0, 0))[1])
-            inside = self.baseline_s[0] < event.xdata < self.baseline_s[1]
-            if inside and event.y - bottom <= 2.5 * near:
-                return "window"
-        return "cursor" if self.cursor_s is not None and self._pixels_to(event, self.cursor_s) <= near else ""
-
     def _pressed(self, event: Any) -> None:
         if event.button == 3 and event.inaxes is self.axes:
             self.menu_asked.emit(float(event.xdata), self.canvas.mapToGlobal(event.guiEvent.pos()))
-        handle = self._handle(event)
+        handle = handle_at(self, event)
         if event.button != 1 or not (handle or event.inaxes is self.axes):
             return
         self._grab, self._went = handle or "cursor", False
-        self._grab_at = self._time_at(event)
+        self._grab_at = time_at(self, event)
         if self._grab == "cursor":
             self.cursor_dragged.emit(self._grab_at)
 
     def _moved(self, event: Any) -> None:
         if not self._grab:
-            handle = self._handle(event)
+            handle = handle_at(self, event)
             shape = Qt.CursorShape.SizeHorCursor if handle else Qt.CursorShape.ArrowCursor
             self.canvas.setCursor(Qt.CursorShape.SizeAllCursor if handle == "window" else shape)
-            self.read_out.emit(self._grip(handle) or self._under(event))
+            self.read_out.emit(handle_words(self, handle) or words_at(self, event))
             return
         self._went = True
-        self._drag(self._time_at(event), done=False)
-
-    def _time_at(self, event: Any) -> float:
-        return float(self.axes.transData.inverted().transform((event.x, event.y))[0])
+        self._drag(time_at(self, event), done=False)
 
     def _drag(self, time_s: float, done: bool) -> None:
         what, _, which = self._grab.partition(" ")
@@ -336,7 +299,7 @@ class CurvePlot(QWidget):
             room = 0.01 * (high - low)
             self.phases = with_start(self.phases, number, min(max(time_s, low + room), high - room))
             self._ask(full=True)
-            self.read_out.emit(self._grip(self._grab))
+            self.read_out.emit(handle_words(self, self._grab))
             self.phases_dragged.emit(self.phases, done)
 
     def _drag_arrival(self, which: str, time_s: float, done: bool) -> None:
@@ -346,46 +309,13 @@ class CurvePlot(QWidget):
             replace(one, time_s=time_s, by_hand=True) if one.region_id == which else one for one in self.arrivals
         )
         self._show_arrivals()
-        self.read_out.emit(self._grip(self._grab))
+        self.read_out.emit(handle_words(self, self._grab))
         self.arrival_dragged.emit(which, time_s, done)
 
     def _released(self, event: Any) -> None:
         if not self._grab or event.button != 1:
             return
-        grab, time_s = self._grab, self._time_at(event)
+        grab, time_s = self._grab, time_at(self, event)
         if self._went or grab == "cursor":  # a click moves nothing
             self._drag(time_s, done=True)
         self._grab = ""
-
-    def _grip(self, handle: str) -> str:
-        """What a handle is, in words."""
-        what, _, which = handle.partition(" ")
-        if what == "phase" and int(which) < len(self.phases):
-            phase = self.phases[int(which)]
-            return f"{phase.name} from {phase.start_s:.2f} s: drag to change"
-        one = next((one for one in self.arrivals if what == "arrival" and one.region_id == which), None)
-        if one is None:
-            return ""
-        how = "by hand; right-click to have it found" if one.by_hand else "found; drag to set it by hand"
-        return f"{one.name}: bolus arrival at {one.time_s:.2f} s, {how}"
-
-    def _under(self, event: Any) -> str:
-        """The point nearest to the mouse, in words."""
-        if event.inaxes is not self.axes:
-            return ""
-        best, words = 12.0 * float(self.canvas.device_pixel_ratio), ""
-        for curve in self.curves:
-            at = self.axes.transData.transform(np.column_stack([curve.times_s, curve.centre]))
-            distance = np.hypot(at[:, 0] - event.x, at[:, 1] - event.y)
-            if not np.isfinite(distance).any():
-                continue
-            frame = int(np.nanargmin(distance))
-            if distance[frame] < best:
-                best = float(distance[frame])
-                spread = f" ± {curve.spread[frame]:.3g} SD" if np.isfinite(curve.spread[frame]) else ""
-                drawn = ", interpolated" if curve.interpolated[frame] else ""
-                words = (
-                    f"{curve.label}: {curve.centre[frame]:.4g}{spread} at {curve.times_s[frame]:.2f} "
-                    f"(frame {frame}{drawn}, n = {curve.n})"
-                )
-        return words

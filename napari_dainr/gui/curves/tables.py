@@ -28,11 +28,18 @@ from napari_dainr.io.curves import QuantityEntry
 
 __all__ = ["QuantityTable", "Tables"]
 
-ARRIVAL = 3 + next(n for n, q in enumerate(QUANTITIES) if q.key == "bolus_arrival_time_s")
-"""Column of the bolus arrival time; how it was found stands beside it."""
-METHOD = ARRIVAL + 1
-COLUMNS: tuple[Quantity | None, ...] = (*QUANTITIES[: METHOD - 3], None, *QUANTITIES[METHOD - 3 :])
-_ONSET_NAMES = {"intersection": "Intersection-based", "threshold": "Baseline + 3 SD"}
+_BY_KEY = {quantity.key: quantity for quantity in QUANTITIES}
+_FIRST = ("bolus_arrival_time_s", "", "time_to_peak_s", "peak_relative_enhancement")
+COLUMNS: tuple[Quantity | None, ...] = (
+    *(_BY_KEY.get(key) for key in _FIRST),
+    *(quantity for quantity in QUANTITIES if quantity.key not in _FIRST),
+)
+"""What is looked at most comes first; None is how the bolus arrival was found."""
+ARRIVAL, METHOD = 3, 4
+"""Columns of the bolus arrival time and of its method."""
+_ONSET_NAMES = {"intersection": "Intersection", "threshold": "Baseline + 3 SD"}
+_METHODS = {ONSETS[key].partition(" (")[0]: name.lower() for key, name in _ONSET_NAMES.items()}
+"""How an onset was found, as a table of quantities begins to say it → a word for a narrow column."""
 
 
 def _quiet(table: QTableWidget, row_px: int = 23) -> None:
@@ -83,7 +90,8 @@ class QuantityTable(QTableWidget):
         self.setRowCount(len(entries))
         for row, entry in enumerate(entries):
             found = entry.quantities
-            method = shown(None) if found.onset_s is None else found.onset_method.partition(" (")[0]
+            how = found.onset_method.partition(" (")[0]
+            method = shown(None) if found.onset_s is None else _METHODS.get(how, how)
             values = [method if q is None else shown(getattr(found, q.key)) for q in COLUMNS]
             for column, text in enumerate([entry.roi, short(entry.recon), str(entry.n), *values]):
                 item = self.item(row, column)
@@ -99,6 +107,10 @@ class QuantityTable(QTableWidget):
                 if column > 1 and column != METHOD:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._filling = False
+        several = len({entry.recon for entry in entries}) > 1
+        if several == self.isColumnHidden(1):
+            self.setColumnHidden(1, not several)
+            fewer = True
         if entries and fewer:
             self.resizeColumnsToContents()
             self.setColumnWidth(1, min(170, self.columnWidth(1)))
@@ -221,6 +233,7 @@ class Tables(QTabWidget):
         self.onset = ComboBox(list(_ONSET_NAMES.items()), "How the bolus arrival is found.")
         for number, key in enumerate(_ONSET_NAMES):
             self.onset.setItemData(number, ONSETS[key], Qt.ItemDataRole.ToolTipRole)
+        self.onset.setMinimumWidth(142)
         self.auc_s = DoubleSpinBox(1, 600, 10, "Length of the area under curve, seconds from the bolus arrival.")
         self.auc_s.setDecimals(0)
         self.auc_s.setValue(60)
