@@ -31,6 +31,8 @@ from napari_dainr.io.export_formats import FORMATS, dialog_filter, format_of, wi
 from .exported import ALONE, BESIDE, CANARY, FOLDERS, everything_in, make_series, read_gif, tree
 
 SUFFIXES = pytest.mark.parametrize("suffix", list(EXPORTS))
+FORMS = pytest.mark.parametrize("suffix", [*(form.suffixes[0] for form in FORMATS), ".nii"])
+"""One suffix of each format, and NIfTI packed and not."""
 CINES = (".gif", ".mp4")
 CODES = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 """ImageJ's facts are in UTF-16, numpy's text in UTF-32."""
@@ -95,7 +97,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def beside(folder: Path, suffix: str) -> list[str]:
+def beside(suffix: str) -> list[str]:
     """Names that an export of ``out`` leaves."""
     return sorted(name for name in [f"out{suffix}", f"out.{BESIDE[suffix]}" if suffix in BESIDE else ""] if name)
 
@@ -105,7 +107,7 @@ def test_reads_back_by_a_foreign_reader_and_leaves_nothing_else(tmp_path: Path, 
     series, path = make_series(), tmp_path / f"out{suffix}"
     for _ in range(2):  # the second time over the first
         export_series(series, path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == beside(tmp_path, suffix)
+    assert sorted(p.name for p in tmp_path.iterdir()) == beside(suffix)
     assert path.is_dir() == (suffix in FOLDERS)
     if suffix in CINES:
         return  # test_exports.py and test_cine.py look at pictures
@@ -119,7 +121,7 @@ def test_reads_back_by_a_foreign_reader_and_leaves_nothing_else(tmp_path: Path, 
     assert found.shape == meant.shape and np.abs(found - meant).max() <= 0.5 * step * (1 + 1e-6)
 
 
-@SUFFIXES
+@FORMS
 def test_one_frame_of_one_bright_pixel(tmp_path: Path, suffix: str) -> None:
     image = np.zeros((1, 9, 7), np.complex64)
     image[0, 2, 4] = 3j
@@ -136,7 +138,7 @@ def test_one_frame_of_one_bright_pixel(tmp_path: Path, suffix: str) -> None:
         assert found[2, 4] == pytest.approx(3, rel=1e-6) and np.count_nonzero(found) == 1
 
 
-@SUFFIXES
+@FORMS
 @pytest.mark.parametrize("value", [0.0, 1e-30, 1e30])
 def test_dark_tiny_and_huge_numbers(tmp_path: Path, suffix: str, value: float) -> None:
     series = make_series(n_frames=2, size=(6, 5))
@@ -154,7 +156,7 @@ def before_it(folder: Path, suffix: str) -> dict[str, bytes]:
     return tree(folder)
 
 
-@SUFFIXES
+@FORMS
 def test_old_file_is_unharmed_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     old = before_it(tmp_path, suffix)
 
@@ -165,10 +167,10 @@ def test_old_file_is_unharmed_when_writing_fails(tmp_path: Path, monkeypatch: py
     with pytest.raises(ExportError, match=r"^out\S*: cannot be written \(no space left on device\)"):
         export_series(make_series(), tmp_path / f"out{suffix}")
     assert tree(tmp_path) == old
-    assert sorted(p.name for p in tmp_path.iterdir()) == beside(tmp_path, suffix)
+    assert sorted(p.name for p in tmp_path.iterdir()) == beside(suffix)
 
 
-@SUFFIXES
+@FORMS
 @pytest.mark.parametrize("part", [0, -1])
 def test_a_file_damaged_on_the_way_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, part: int
@@ -189,7 +191,7 @@ def test_a_file_damaged_on_the_way_is_refused(
     assert tree(tmp_path) == old
 
 
-@SUFFIXES
+@FORMS
 def test_a_file_cut_short_on_the_way_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     old = before_it(tmp_path, suffix)
 
@@ -289,18 +291,36 @@ def sweep(disk: Path, suffix: str, numbers: int, monkeypatch: pytest.MonkeyPatch
     assert not fitted[0] and fitted[-1] and fitted == sorted(fitted)
 
 
-@SUFFIXES
+@FORMS
 def test_full_disk(disk: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(disk, suffix, 3, monkeypatch)
 
 
 @pytest.mark.slow
-@SUFFIXES
+@FORMS
 def test_full_disk_at_20_sizes(disk: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(disk, suffix, 20, monkeypatch)
 
 
-@SUFFIXES
+@pytest.mark.skipif(os.name != "posix", reason="file size limits are of POSIX")
+@FORMS
+def test_files_that_may_not_grow(tmp_path: Path, suffix: str) -> None:
+    """As on a full disk, for those who cannot mount one."""
+    import resource
+
+    old = before_it(tmp_path, suffix)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(ExportError, match=r"^out\S*: "):
+            export_series(make_series(n_frames=6, size=(64, 48)), tmp_path / f"out{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert tree(tmp_path) == old
+    assert sorted(p.name for p in tmp_path.iterdir()) == beside(suffix)
+
+
+@FORMS
 def test_room_is_asked_for_before_anything_is_written(disk: Path, suffix: str) -> None:
     if suffix in CINES:
         assert not fits_or_fails(disk, suffix, 0)
