@@ -187,6 +187,9 @@ def estimate_delays(kdata: NDArray[np.complex64], ktraj: NDArray[np.floating], f
         weight = 1.0 / (1.0 + size / max(9.0 * scale, 1e-30)) / energy
         normal = np.einsum("p,pci,pcj->ij", weight, jacobian.conj(), jacobian, optimize=True).real
         right = np.einsum("p,pci,pc->i", weight, jacobian.conj(), residual, optimize=True).real
+        # Samples of a damaged file can be such that no shift changes anything.
+        if not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e12:
+            raise InputError("spokes do not tell gradient delays where they cross; leave delays off.")
         step = -np.linalg.solve(normal, right)
         s = s + np.clip(step, -0.5, 0.5)
         if np.abs(step).max() < 1e-6:
@@ -194,7 +197,7 @@ def estimate_delays(kdata: NDArray[np.complex64], ktraj: NDArray[np.floating], f
     residual, jacobian, energy = _differences(spokes, pairs, start + derivative @ s, derivative)
     square = float((weight[:, None] * np.abs(residual) ** 2).sum())
     # Each crossing counts as one independent equation in every coil, real and imaginary.
-    error = np.sqrt(np.diag(np.linalg.inv(normal)).max() * square / (2 * residual.size - 3))
+    error = np.sqrt(max(float(np.diag(np.linalg.inv(normal)).max()), 0.0) * square / (2 * residual.size - 3))
     before, _, energy_before = _differences(spokes, pairs, start, derivative)
     return Delays(
         sxx=float(s[0]),
