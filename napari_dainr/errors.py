@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 __all__ = ["DainrError", "ExportError", "InputError", "ResourceError", "is_out_of_memory", "printable", "reason_of"]
 
 
@@ -32,7 +34,8 @@ def printable(text: str) -> str:
 def reason_of(error: BaseException) -> str:
     """A few words for a sentence, without any path: what the system says of a failed file operation."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        # HDF5 puts a whole report with the path there; the number says the same in three words.
+        return (os.strerror(error.errno) if error.errno else error.strerror).lower()
     if is_out_of_memory(error):
         return "out of memory"
     if isinstance(error, OSError) and "requested and" in str(error):  # numpy, where a disk gets full
