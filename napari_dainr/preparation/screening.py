@@ -126,7 +126,8 @@ def _emptiness(kdata: NDArray[np.complex64]) -> tuple[NDArray[np.bool_], NDArray
     coils, spokes = kdata.shape[1:3]
     empty, not_finite = np.ones((coils, spokes), dtype=bool), np.zeros((coils, spokes), dtype=bool)
     for one in kdata:
-        empty &= ~(one != 0).any(axis=-1)
+        with np.errstate(invalid="ignore"):  # damaged samples may be NaN that signal
+            empty &= ~(one != 0).any(axis=-1)
         not_finite |= ~np.isfinite(one).all(axis=-1)
     return empty, not_finite
 
