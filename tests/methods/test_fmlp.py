@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -10,23 +11,10 @@ from torch import Tensor
 
 from napari_dainr.inr.fitting import item_of_step
 from napari_dainr.inr.fourier import FourierFeatures, SeparableFourierMlp
-from napari_dainr.inr.parallel import get_threads, set_threads
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import FmlpConfig, method_config
-from napari_dainr.methods.fmlp import FmlpMethod, FmlpState
-from napari_dainr.methods.problem import density_compensated
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-SMALL = {"space_features": 64, "time_features": 16, "space_cycles": 3.0, "width": 32, "depth": 3}
-
-
-def run(problem: Problem, steps: int, **changes: object) -> tuple[FmlpMethod, FmlpState]:
-    method = FmlpMethod(FmlpConfig.model_validate({**SMALL, "n_steps": steps, **changes}))
-    state = method.start(problem)
-    while not method.done(state):
-        method.step(problem, state)
-    return method, state
 
 
 def test_features_are_the_formula_and_have_unit_power() -> None:
@@ -61,17 +49,11 @@ def test_separable_first_layer_is_a_layer_on_joined_features() -> None:
     assert torch.allclose(network(network.space(coords), time), network.last(x), atol=1e-5)
 
 
-@pytest.mark.parametrize(("loss", "steps", "margin"), [("l1", 200, 3.0), ("l2", 400, 0.5)])
-def test_beats_nufft(
-    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], loss: str, steps: int, margin: float
+def test_gradient_in_parts_is_the_gradient_of_the_loss(
+    tiny_problem: Problem, fit_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method, state = run(tiny_problem, steps, loss=loss, learning_rate=1e-2)
-    assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + margin
-
-
-def test_gradient_in_parts_is_the_gradient_of_the_loss(tiny_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step's gradient, pulled back through the image by hand and in parts, against autograd in one piece."""
-    method, state = run(tiny_problem, 3, loss="l2")
+    method, state = fit_tiny("fmlp", 3, loss="l2")
     captured: list[list[Tensor]] = []
 
     def catch(gradients: Iterable[Tensor], rate: float = 1.0) -> None:
@@ -88,27 +70,8 @@ def test_gradient_in_parts_is_the_gradient_of_the_loss(tiny_problem: Problem, mo
         assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()) + 1e-9)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_resumed_is_the_same_as_straight(tiny_problem: Problem, threads: int) -> None:
-    before = get_threads()
-    set_threads(threads)
-    try:
-        method, straight = run(tiny_problem, 12)
-    finally:
-        set_threads(before)
-    state = method.start(tiny_problem)
-    for _ in range(7):
-        method.step(tiny_problem, state)
-    tensors = {k: v.clone() for k, v in method.pack(state).items()}
-    again = FmlpMethod(method.config)
-    state = again.unpack(tensors, torch.device("cpu"))
-    while not again.done(state):
-        again.step(tiny_problem, state)
-    assert torch.equal(method.image(straight), again.image(state))
-
-
-def test_images_at_frames_between_them_and_at_another_scale(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 40)
+def test_images_at_frames_between_them_and_at_another_scale(fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("fmlp", 40)
     whole = method.image(state)
     assert whole.shape == (5, 33, 28)
     drawn = method.image(state, torch.tensor([0.0, 1.5, 4.0]))
@@ -122,9 +85,9 @@ def test_images_at_frames_between_them_and_at_another_scale(tiny_problem: Proble
 
 
 def test_preview_is_a_small_picture_of_the_series(
-    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float]
+    fit_tiny: Callable[..., Any], fitted_psnr: Callable[[Tensor], float]
 ) -> None:
-    method, state = run(tiny_problem, 200, learning_rate=1e-2)
+    method, state = fit_tiny("fmlp", 200, learning_rate=1e-2)
     preview = method.preview(state)
     assert preview.shape == (5, 33, 28)
     assert fitted_psnr(method.image(state)) > fitted_psnr(preview) > 12

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config import GraspConfig, NufftConfig
+from napari_dainr.methods.config import GraspConfig
 from napari_dainr.methods.grasp import GraspMethod, GraspState
-from napari_dainr.methods.nufft import NufftMethod
 from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 LAM = 0.02
 
@@ -59,21 +59,13 @@ def test_the_result_is_a_minimum(tiny_problem: Problem) -> None:
 def test_density_weights_do_not_move_the_minimum(tiny_problem: Problem) -> None:
     flat = torch.full_like(tiny_problem.dcf, float(tiny_problem.dcf.mean()))
     plain = dataclasses.replace(tiny_problem, dcf=flat)
-    one, other = solve(tiny_problem, 800), solve(plain, 3000)
-    assert objective(plain, one.x, LAM) == pytest.approx(objective(plain, other.x, LAM), rel=5e-3)
+    one, other = solve(tiny_problem, 400), solve(plain, 600)
+    assert objective(plain, one.x, LAM) == pytest.approx(objective(plain, other.x, LAM), rel=2e-3)
 
 
 def test_large_lambda_gives_a_still_series(tiny_problem: Problem) -> None:
-    moving, still = solve(tiny_problem, 300, 1e-4), solve(tiny_problem, 600, 1e3)
+    moving, still = solve(tiny_problem, 100, 1e-4), solve(tiny_problem, 200, 1e3)
     assert float(temporal_difference(still.x).abs().max()) < 0.02 * float(temporal_difference(moving.x).abs().max())
-
-
-def test_beats_nufft(tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float]) -> None:
-    nufft = NufftMethod(NufftConfig())
-    first = nufft.start(tiny_problem)
-    nufft.step(tiny_problem, first)
-    better = solve(tiny_problem, 150, None)
-    assert fitted_psnr(better.x) > fitted_psnr(first.x) + 5
 
 
 def test_says_when_it_has_converged(tiny_problem: Problem) -> None:
@@ -82,16 +74,3 @@ def test_says_when_it_has_converged(tiny_problem: Problem) -> None:
     while not method.done(state):
         method.step(tiny_problem, state)
     assert state.step < 5000 and state.change < 1e-3
-
-
-def test_resumed_is_the_same_as_straight(tiny_problem: Problem) -> None:
-    method = GraspMethod(GraspConfig(n_steps=12, tolerance=0))
-    straight, state = method.start(tiny_problem), method.start(tiny_problem)
-    for _ in range(12):
-        method.step(tiny_problem, straight)
-    for _ in range(5):
-        method.step(tiny_problem, state)
-    state = method.unpack({k: v.clone() for k, v in method.pack(state).items()}, torch.device("cpu"))
-    for _ in range(7):
-        method.step(tiny_problem, state)
-    assert torch.equal(straight.x, state.x) and torch.equal(straight.tv_dual, state.tv_dual)

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from napari_dainr.inr.hashfield import HashField
 from napari_dainr.inr.hashgrid import HashGridSpec
-from napari_dainr.inr.parallel import get_threads, set_threads
-from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config import HashinrConfig, NufftConfig, method_config
-from napari_dainr.methods.hashinr import HashinrMethod, HashState, misfit
-from napari_dainr.methods.nufft import NufftMethod
+from napari_dainr.methods.config import HashinrConfig, method_config
+from napari_dainr.methods.hashinr import HashinrMethod, misfit
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-SMALL = {"width": 24, "depth": 2, "n_min": 4, "table_log2": 11, "frames_per_step": 2}
-
-
-def run(problem: Problem, steps: int, **changes: object) -> tuple[HashinrMethod, HashState]:
-    method = HashinrMethod(HashinrConfig.model_validate({**SMALL, "n_steps": steps, **changes}))
-    state = method.start(problem)
-    while not method.done(state):
-        method.step(problem, state)
-    return method, state
-
-
-@pytest.mark.parametrize(("loss", "frames"), [("l1", 2), ("l2", 2), ("relative", 2), ("l1", None)])
-def test_beats_nufft(
-    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], loss: str, frames: int | None
-) -> None:
-    nufft = NufftMethod(NufftConfig())
-    first = nufft.start(tiny_problem)
-    nufft.step(tiny_problem, first)
-    method, state = run(tiny_problem, 80, loss=loss, frames_per_step=frames, learning_rate=1e-2)
-    assert fitted_psnr(method.image(state)) > fitted_psnr(first.x) + 1
 
 
 def test_losses_are_their_formulas() -> None:
@@ -80,71 +56,9 @@ def test_gradient_by_frames_is_that_of_autograd(weights: list[float] | None) -> 
         assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
 
 
-def test_gradient_of_the_loss_against_finite_differences(tiny_problem: Problem) -> None:
-    """d loss / d weights through hash grid, perceptron, coil maps and NUFFT."""
-    _, state = run(tiny_problem, 20, loss="l2")
-    frames = [1, 3]
-
-    def value() -> float:
-        drawn = state.field.render(torch.tensor([1.0, 3.0]), state.n_frames, state.matrix)
-        return float(misfit(tiny_problem.forward(drawn, frames), tiny_problem.kdata[frames], "l2", 1))
-
-    drawn = state.field.draw(torch.tensor([1.0, 3.0]), state.n_frames, state.matrix)
-    image = drawn.image(state.matrix)
-    loss = misfit(tiny_problem.forward(image, frames), tiny_problem.kdata[frames], "l2", 1)
-    (slope,) = torch.autograd.grad(loss, image)
-    for parameter, gradient in zip(state.fit.parameters, drawn.gradients(slope), strict=True):
-        size = float(torch.linalg.vector_norm(gradient))
-        step = 3e-3 * float(torch.linalg.vector_norm(parameter.detach())) + 1e-3
-        with torch.no_grad():
-            parameter.add_(gradient * step / size)
-            up = value()
-            parameter.sub_(2 * gradient * step / size)
-            down = value()
-            parameter.add_(gradient * step / size)
-        assert (up - down) / (2 * step) == pytest.approx(size, rel=0.15)
-
-
-def test_resumed_is_the_same_as_straight(tiny_problem: Problem) -> None:
-    method, straight = run(tiny_problem, 14)
-    state = method.start(tiny_problem)
-    for _ in range(9):
-        method.step(tiny_problem, state)
-    again = HashinrMethod(method.config)
-    state = again.unpack({k: v.clone() for k, v in method.pack(state).items()}, torch.device("cpu"))
-    while not again.done(state):
-        again.step(tiny_problem, state)
-    for name, value in method.pack(straight).items():
-        assert torch.equal(value, again.pack(state)[name]), name
-    assert torch.equal(method.image(straight), again.image(state))
-
-
-def test_the_same_bits_for_any_number_of_threads(tiny_problem: Problem) -> None:
-    before, results = get_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            set_threads(threads)
-            method, state = run(tiny_problem, 6, frames_per_step=None)
-            results.append(method.image(state, torch.tensor([0.0, 1.5, 4.0]), 1.5))
-    finally:
-        set_threads(before)
-    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
-
-
-def test_another_seed_is_another_fit(tiny_problem: Problem) -> None:
-    config = HashinrConfig.model_validate({**SMALL, "n_steps": 3})
-    first, second = (HashinrMethod(config, seed).start(tiny_problem).field.grid.table for seed in (0, 1))
-    assert not torch.equal(first, second)
-
-
-def test_draws_at_any_time_and_size(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 30)
-    native = method.image(state)
-    assert native.shape == (5, 33, 28) and torch.equal(method.image(state, torch.arange(5.0)), native)
-    assert torch.allclose(method.preview(state), native)
-    drawn = method.image(state, torch.tensor([1.0, 1.5]))
-    assert torch.allclose(drawn[0], native[1], atol=1e-6) and not torch.equal(drawn[1], drawn[0])
-    large = method.image(state, scale=2.0)
+def test_another_scale_shows_the_same_image(fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("hashinr", 30)
+    native, large = method.image(state), method.image(state, scale=2.0)
     assert large.shape == (5, 66, 56)
     # Every second pixel of the large image lies on a pixel of the small one; see coordinates.py.
     assert torch.allclose(large[:, 1::2, ::2][:, :33, :28], native, atol=1e-4)

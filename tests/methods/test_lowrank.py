@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from napari_dainr.inr.parallel import get_threads, set_threads
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config import GraspConfig, LowrankConfig, NufftConfig, method_config
+from napari_dainr.methods.config import GraspConfig, LowrankConfig, method_config
 from napari_dainr.methods.grasp import GraspMethod
 from napari_dainr.methods.lowrank import LowrankMethod, LowrankState
-from napari_dainr.methods.nufft import NufftMethod
 from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -104,44 +100,11 @@ def test_a_large_weight_gives_rank_one(tiny_problem: Problem) -> None:
     assert second(state.x) < 1e-3 < 0.05 < second(loose.x)
 
 
-@pytest.mark.parametrize("changes", [{}, {"scope": "global"}, {"model": "sum"}])
-def test_beats_nufft(tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], changes: dict[str, object]) -> None:
-    nufft = NufftMethod(NufftConfig())
-    first = nufft.start(tiny_problem)
-    nufft.step(tiny_problem, first)
-    method, state = solve(tiny_problem, 120, lam_lowrank=None, lam_sparse=None, **changes)
-    assert fitted_psnr(method.image(state)) > fitted_psnr(first.x) + 5
-
-
 def test_says_when_it_has_converged(tiny_problem: Problem) -> None:
     method, state = solve(tiny_problem, 5000, tolerance=1e-3)
     assert state.step < 5000 and state.change < 1e-3
     assert "converged" in method.stage(state)
     assert "converged" not in method.stage(method.start(tiny_problem))
-
-
-@pytest.mark.parametrize("changes", [{}, {"model": "sum", "scope": "global"}])
-def test_resumed_is_the_same_as_straight(tiny_problem: Problem, changes: dict[str, object]) -> None:
-    method, straight = solve(tiny_problem, 12, **changes)
-    state = method.start(tiny_problem)
-    for _ in range(5):
-        method.step(tiny_problem, state)
-    state = method.unpack({k: v.clone() for k, v in method.pack(state).items()}, torch.device("cpu"))
-    for _ in range(7):
-        method.step(tiny_problem, state)
-    for name, value in method.pack(straight).items():
-        assert torch.equal(value, method.pack(state)[name]), name
-
-
-def test_the_same_bits_for_any_number_of_threads(tiny_problem: Problem) -> None:
-    before, results = get_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            set_threads(threads)
-            results.append(solve(tiny_problem, 6, block=3)[1].x)
-    finally:
-        set_threads(before)
-    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
 
 
 @pytest.mark.parametrize("shifts", range(1, 9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,36 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr.inr.fourier import FourierFeatures, PeriodicMlp
-from napari_dainr.inr.parallel import get_threads, set_threads
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import NikConfig, method_config
 from napari_dainr.methods.nik import NikMethod, NikState
-from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import fourier_resize
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
-SMALL = {"features": 128, "space_spread": 5.0, "time_spread": 0.5, "width": 96, "depth": 3, "batch": 1500}
-
-
-def run(problem: Problem, steps: int, **changes: object) -> tuple[NikMethod, NikState]:
-    method = NikMethod(NikConfig.model_validate({**SMALL, "n_steps": steps, **changes}))
-    state = method.start(problem)
-    while not method.done(state):
-        method.step(problem, state)
-    return method, state
-
-
-def test_beats_nufft(tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float]) -> None:
-    method, state = run(tiny_problem, 300, learning_rate=3e-3)
-    assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + 2
-
 
 def test_drawing_known_kspace_gives_the_image(
-    tiny_problem: Problem, tiny_images: NDArray[np.complex64], monkeypatch: pytest.MonkeyPatch
+    fit_tiny: Callable[..., Any], tiny_images: NDArray[np.complex64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the true k-space in the network's place, the drawn image is the true one, in scale, place and phase."""
-    method, state = run(tiny_problem, 1)
+    method, state = fit_tiny("nik", 1)
     truth = torch.from_numpy(tiny_images)
     coils = state.csm * truth[2]
     y, x = (torch.arange(n) - n // 2 for n in state.matrix)
@@ -59,8 +43,8 @@ def test_drawing_known_kspace_gives_the_image(
     assert torch.allclose(drawn, expected, atol=1e-4)
 
 
-def test_kspace_beyond_the_spokes_is_zero(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 20)
+def test_kspace_beyond_the_spokes_is_zero(tiny_problem: Problem, fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("nik", 20)
     place = 2 * tiny_problem.nufft.ktraj / np.asarray(state.matrix)
     inside = (np.abs(place) <= 1).all(axis=-1)
     assert state.reach == pytest.approx(np.hypot(*place[inside].T).max(), abs=0.02) and state.reach < 1.3
@@ -72,8 +56,8 @@ def test_kspace_beyond_the_spokes_is_zero(tiny_problem: Problem) -> None:
     assert float(spectrum[beyond].abs().max()) < 1e-4 * float(spectrum.abs().max())
 
 
-def test_loss_is_the_high_dynamic_range_loss(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 1, envelope=False, hdr_power=1.0)
+def test_loss_is_the_high_dynamic_range_loss(fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("nik", 1, envelope=False, hdr_power=1.0)
     assert state.coords is not None and state.samples is not None
     coords, samples = state.coords[:50], state.samples[:50]
     with torch.no_grad():
@@ -82,19 +66,23 @@ def test_loss_is_the_high_dynamic_range_loss(tiny_problem: Problem) -> None:
     assert method._loss(state, coords, samples).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_envelope_follows_the_magnitude(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 1)
+def test_envelope_follows_the_magnitude(tiny_problem: Problem, small_method: Callable[..., Any]) -> None:
+    method = small_method("nik", n_steps=1)
+    state = method.start(tiny_problem)
+    method.step(tiny_problem, state)
     flat = method.start(tiny_problem)
     assert torch.equal(flat.envelope, state.envelope)
     assert float(state.envelope[0]) > 10 * float(state.envelope[30]) > 0
-    even = NikMethod(NikConfig.model_validate({**SMALL, "envelope": False})).start(tiny_problem)
+    even = small_method("nik", envelope=False).start(tiny_problem)
     assert torch.allclose(even.envelope, even.envelope[:1].expand(65))
 
 
-def test_samples_that_the_matrix_cannot_represent_are_left_out(tiny_problem: Problem) -> None:
+def test_samples_that_the_matrix_cannot_represent_are_left_out(
+    tiny_problem: Problem, small_method: Callable[..., Any]
+) -> None:
     inside = torch.ones_like(tiny_problem.dcf)
     inside[:, ::3] = 0
-    state = NikMethod(NikConfig.model_validate(SMALL)).start(dataclasses.replace(tiny_problem, inside=inside))
+    state = small_method("nik").start(dataclasses.replace(tiny_problem, inside=inside))
     assert state.samples is not None and len(state.samples) == int(inside.sum())
 
 
@@ -118,27 +106,8 @@ def test_sine_layers_keep_their_scale() -> None:
             x = before.sin()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_resumed_is_the_same_as_straight(tiny_problem: Problem, threads: int) -> None:
-    before = get_threads()
-    set_threads(threads)
-    try:
-        method, straight = run(tiny_problem, 12)
-    finally:
-        set_threads(before)
-    state = method.start(tiny_problem)
-    for _ in range(7):
-        method.step(tiny_problem, state)
-    tensors = {k: v.clone() for k, v in method.pack(state).items()}
-    again = NikMethod(method.config)
-    state = again.unpack(tensors, torch.device("cpu"))
-    while not again.done(state):
-        again.step(tiny_problem, state)
-    assert torch.equal(method.image(straight), again.image(state))
-
-
-def test_images_need_no_kspace_and_are_drawn_anywhere(tiny_problem: Problem) -> None:
-    method, fitted = run(tiny_problem, 30)
+def test_images_need_no_kspace_and_are_drawn_anywhere(fit_tiny: Callable[..., Any]) -> None:
+    method, fitted = fit_tiny("nik", 30)
     state = method.unpack(method.pack(fitted), torch.device("cpu"))
     assert state.samples is None
     whole = method.image(state)

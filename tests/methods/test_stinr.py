@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,22 +12,10 @@ from torch import Tensor
 
 from napari_dainr.inr.hashfield import open_levels
 from napari_dainr.methods.base import Problem
-from napari_dainr.methods.config import NufftConfig, StinrConfig, method_config
-from napari_dainr.methods.hashinr import HashState
-from napari_dainr.methods.nufft import NufftMethod
+from napari_dainr.methods.config import StinrConfig, method_config
 from napari_dainr.methods.stinr import StinrMethod
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-SMALL = {"width": 24, "depth": 2, "n_min": 4, "table_log2": 11, "learning_rate": 1e-2}
-
-
-def run(problem: Problem, steps: int, **changes: object) -> tuple[StinrMethod, HashState]:
-    method = StinrMethod(StinrConfig.model_validate({**SMALL, "n_steps": steps, **changes}))
-    state = method.start(problem)
-    while not method.done(state):
-        method.step(problem, state)
-    return method, state
 
 
 def change(image: Tensor) -> float:
@@ -39,16 +28,8 @@ def spread(image: Tensor) -> float:
     return float(values[1:].sum() / values[0])
 
 
-def test_beats_nufft(tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float]) -> None:
-    nufft = NufftMethod(NufftConfig())
-    first = nufft.start(tiny_problem)
-    nufft.step(tiny_problem, first)
-    method, state = run(tiny_problem, 100)
-    assert fitted_psnr(method.image(state)) > fitted_psnr(first.x) + 2
-
-
-def test_penalties_are_those_of_equation_10(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 30, lam_sparse=0.3, lam_lowrank=0.7)
+def test_penalties_are_those_of_equation_10(fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("stinr", 30, lam_sparse=0.3, lam_lowrank=0.7)
     image = method.image(state)
     terms = method._penalty(state, image)
     assert float(terms["sparse"]) == pytest.approx(0.3 * float((image[1:] - image[:-1]).abs().mean()), rel=1e-5)
@@ -56,33 +37,33 @@ def test_penalties_are_those_of_equation_10(tiny_problem: Problem) -> None:
     assert float(terms["low rank"]) == pytest.approx(0.7 * norm / np.sqrt(image.numel()), rel=1e-4)
 
 
-def test_a_still_series_of_magnitude_one_has_low_rank_one(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 1, lam_lowrank=1.0)
+def test_a_still_series_of_magnitude_one_has_low_rank_one(fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("stinr", 1, lam_lowrank=1.0)
     still = torch.ones(5, 33, 28, dtype=torch.complex64)
     assert float(method._penalty(state, still)["low rank"]) == pytest.approx(1, rel=1e-5)
 
 
-def test_total_variation_begins_after_its_step(tiny_problem: Problem) -> None:
-    method = StinrMethod(StinrConfig.model_validate({**SMALL, "n_steps": 6, "sparse_after": 3}))
+def test_total_variation_begins_after_its_step(tiny_problem: Problem, small_method: Callable[..., Any]) -> None:
+    method = small_method("stinr", n_steps=6, sparse_after=3)
     state = method.start(tiny_problem)
     named = ["sparse" in method.step(tiny_problem, state) for _ in range(6)]
     assert named == [False, False, False, True, True, True]
 
 
-def test_weights_do_what_they_are_for(tiny_problem: Problem) -> None:
+def test_weights_do_what_they_are_for(fit_tiny: Callable[..., Any]) -> None:
     """More λ_S: less change between frames. More λ_L: fewer components."""
-    method, plain = run(tiny_problem, 60, lam_sparse=0.0, lam_lowrank=0.0)
-    _, sparse = run(tiny_problem, 60, lam_sparse=30.0, lam_lowrank=0.0)
-    _, low = run(tiny_problem, 60, lam_sparse=0.0, lam_lowrank=30.0)
+    method, plain = fit_tiny("stinr", 60, lam_sparse=0.0, lam_lowrank=0.0)
+    _, sparse = fit_tiny("stinr", 60, lam_sparse=30.0, lam_lowrank=0.0)
+    _, low = fit_tiny("stinr", 60, lam_sparse=0.0, lam_lowrank=30.0)
     assert change(method.image(sparse)) < 0.6 * change(method.image(plain))
     assert spread(method.image(low)) < 0.6 * spread(method.image(plain))
 
 
-def test_levels_open_from_coarse_to_fine(tiny_problem: Problem) -> None:
+def test_levels_open_from_coarse_to_fine(tiny_problem: Problem, small_method: Callable[..., Any]) -> None:
     assert open_levels(4, 0) == [1, 1, 0, 0]
     assert open_levels(4, 0.75) == [1, 1, 1, 0.5]
     assert open_levels(5, 1) == [1, 1, 1, 1, 1]
-    method = StinrMethod(StinrConfig.model_validate({**SMALL, "levels": 4, "n_steps": 10, "coarse_to_fine": 0.5}))
+    method = small_method("stinr", levels=4, n_steps=10, coarse_to_fine=0.5)
     state = method.start(tiny_problem)
     start = state.field.grid.table.detach().clone()
     method.step(tiny_problem, state)
@@ -95,22 +76,6 @@ def test_levels_open_from_coarse_to_fine(tiny_problem: Problem) -> None:
     assert method._levels(state) == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("changes", [{}, {"frames_per_step": 3}])
-def test_resumed_is_the_same_as_straight(tiny_problem: Problem, changes: dict[str, object]) -> None:
-    """Stopped before total variation begins and before the last level opens."""
-    method, straight = run(tiny_problem, 30, coarse_to_fine=0.9, **changes)
-    state = method.start(tiny_problem)
-    for _ in range(11):
-        method.step(tiny_problem, state)
-    again = StinrMethod(method.config)
-    state = again.unpack({k: v.clone() for k, v in method.pack(state).items()}, torch.device("cpu"))
-    while not again.done(state):
-        again.step(tiny_problem, state)
-    for name, value in method.pack(straight).items():
-        assert torch.equal(value, again.pack(state)[name]), name
-    assert torch.equal(method.image(straight), again.image(state))
-
-
 def test_windows_hold_consecutive_frames() -> None:
     method = StinrMethod(StinrConfig(frames_per_step=4))
     seen = np.zeros(9)
@@ -120,13 +85,6 @@ def test_windows_hold_consecutive_frames() -> None:
         seen[frames] += 1
     assert seen.min() > 0.5 * seen.max()
     assert method._frames(0, 3) == [0, 1, 2]
-
-
-def test_native_frames_are_the_series(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 8)
-    native = method.image(state)
-    assert native.shape == (5, 33, 28)
-    assert torch.equal(native, method.preview(state)) and torch.equal(native, method.image(state, torch.arange(5.0)))
 
 
 def test_paper_preset_has_the_numbers_of_the_paper() -> None:

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from napari_dainr.inr.generator import FrameGenerator, helix
-from napari_dainr.inr.parallel import get_threads, set_threads
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import TddipConfig, method_config
-from napari_dainr.methods.problem import density_compensated
 from napari_dainr.methods.tddip import TddipMethod, TddipState
 from napari_dainr.ops.resample import fourier_resize
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
-SMALL = {"width": 12, "levels": 2, "mapping_width": 32}
-
-
-def run(problem: Problem, steps: int, **changes: object) -> tuple[TddipMethod, TddipState]:
-    method = TddipMethod(TddipConfig.model_validate({**SMALL, "n_steps": steps, **changes}))
-    state = method.start(problem)
-    while not method.done(state):
-        method.step(problem, state)
-    return method, state
 
 
 def test_helix_turns_and_climbs() -> None:
@@ -48,34 +37,7 @@ def test_generator_draws_any_matrix(matrix: tuple[int, int], levels: int) -> Non
     assert float(image[-1].abs().sum()) > 0 and float(image[:, -1].abs().sum()) > 0
 
 
-@pytest.mark.parametrize(("loss", "steps", "margin"), [("l1", 300, 3.0), ("l2", 600, 0.5)])
-def test_beats_nufft(
-    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], loss: str, steps: int, margin: float
-) -> None:
-    method, state = run(tiny_problem, steps, loss=loss, learning_rate=1e-2, members=1)
-    assert fitted_psnr(method.image(state)) > fitted_psnr(density_compensated(tiny_problem)) + margin
-
-
-def test_gradient_of_the_loss_against_finite_differences(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 5, loss="l2")
-    parameters = list(state.generators[0].parameters())
-    gradients = torch.autograd.grad(method._loss(tiny_problem, state, 0, 1), parameters)
-    size = float(torch.stack([(g**2).sum() for g in gradients]).sum().sqrt())
-    step = 1e-3
-
-    def moved(sign: int) -> float:
-        with torch.no_grad():
-            for p, g in zip(parameters, gradients, strict=True):
-                p.add_(g * (sign * step / size))
-            value = float(method._loss(tiny_problem, state, 0, 1))
-            for p, g in zip(parameters, gradients, strict=True):
-                p.sub_(g * (sign * step / size))
-        return value
-
-    assert (moved(1) - moved(-1)) / (2 * step) == pytest.approx(size, rel=0.05)
-
-
-def test_every_frame_is_seen_once_per_pass(tiny_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_frame_is_seen_once_per_pass(fit_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[int, list[int]] = {0: [], 1: []}
     loss = TddipMethod._loss
 
@@ -84,31 +46,12 @@ def test_every_frame_is_seen_once_per_pass(tiny_problem: Problem, monkeypatch: p
         return loss(self, problem, state, member, frame)
 
     monkeypatch.setattr(TddipMethod, "_loss", spy)
-    run(tiny_problem, 10, frames_per_step=2, members=2)
+    fit_tiny("tddip", 10, frames_per_step=2, members=2)
     assert all(sorted(frames) == sorted([0, 1, 2, 3, 4] * 4) for frames in seen.values())
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_resumed_is_the_same_as_straight(tiny_problem: Problem, threads: int) -> None:
-    before = get_threads()
-    set_threads(threads)
-    try:
-        method, straight = run(tiny_problem, 8)
-    finally:
-        set_threads(before)
-    state = method.start(tiny_problem)
-    for _ in range(3):
-        method.step(tiny_problem, state)
-    tensors = {k: v.clone() for k, v in method.pack(state).items()}
-    again = TddipMethod(method.config)
-    state = again.unpack(tensors, torch.device("cpu"))
-    while not again.done(state):
-        again.step(tiny_problem, state)
-    assert torch.equal(method.image(straight), again.image(state))
-
-
-def test_images_at_frames_between_them_and_at_another_scale(tiny_problem: Problem) -> None:
-    method, state = run(tiny_problem, 20)
+def test_images_at_frames_between_them_and_at_another_scale(fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("tddip", 20)
     whole = method.image(state)
     assert whole.shape == (5, 33, 28)
     drawn = method.image(state, torch.tensor([0.0, 1.5, 4.0]))
