@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from napari_dainr.acquired import Acquired
 from napari_dainr.errors import InputError
 from napari_dainr.importing.options import ImportOptions
+from napari_dainr.importing.preparing import brightest_slice
+from napari_dainr.preparation.angles import AngleRule, candidate_rules, estimate_centre, rank_rules
 from napari_dainr.trajectory import (
     GOLDEN_ANGLE_DEG,
     Geometry,
-    angle_step,
     is_radial,
     radial_ktraj,
     spoke_angles,
@@ -22,11 +23,23 @@ from napari_dainr.trajectory import (
 
 __all__ = ["trajectory_of"]
 
+_FEWEST_SPOKES = 34
+"""With fewer, a series of the circle's harmonics fits almost any angles."""
+_FITS = 0.3
+"""A rule that leaves more than this part of the central k-space unexplained is none."""
+
 
 def trajectory_of(
-    acquired: Acquired, options: ImportOptions, geometry: Geometry, detected: dict[str, str], assumed: dict[str, str]
+    acquired: Acquired,
+    options: ImportOptions,
+    geometry: Geometry,
+    detected: dict[str, str],
+    assumed: dict[str, str],
+    used: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """(spoke, readout, 2), last axis (ky, kx), cycles per field of view; findings and guesses go into the two tables.
+
+    ``used`` marks the spokes whose samples can be looked at.
 
     Raises
     ------
@@ -53,11 +66,16 @@ def trajectory_of(
             f"it holds no trajectory and its header says {kind!r}; only radial data can be read, "
             "store the trajectory in the file or correct the header."
         )
-    return _made_trajectory(acquired, options, geometry, detected, assumed)
+    return _made_trajectory(acquired, options, geometry, detected, assumed, used)
 
 
 def _made_trajectory(
-    acquired: Acquired, options: ImportOptions, geometry: Geometry, detected: dict[str, str], assumed: dict[str, str]
+    acquired: Acquired,
+    options: ImportOptions,
+    geometry: Geometry,
+    detected: dict[str, str],
+    assumed: dict[str, str],
+    used: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """Spokes by rule, where the file holds no trajectory or the user says otherwise."""
     spokes, readout = acquired.kdata.shape[2:]
@@ -66,29 +84,94 @@ def _made_trajectory(
     if options.oversampling is None and not 0.9 < readout / (oversampling * geometry.matrix[axis]) < 1.1:
         oversampling = readout / geometry.matrix[axis]
         assumed["readout"] = f"{oversampling:.3g}-fold oversampled, so that it spans the matrix"
-    centre = options.centre_sample
-    if centre is None:
-        said = acquired.centre_sample
-        centre = float(said) if said is not None and 0 < said < readout else float(readout // 2)
-    scheme = "golden" if options.angles == "auto" else options.angles
-    step = angle_step(scheme, spokes, tiny_number=options.tiny_number, full_circle=bool(options.full_circle))
+    kdata = acquired.kdata[brightest_slice(acquired.kdata)][:, used]
+    centre = _centre(acquired, options, kdata, detected, assumed)
     first = options.first_angle_deg or 0.0
-    step = -step if options.reversed else step
-    text = f"{scheme} angle {abs(step):.3f}°, first spoke at {first:g}°, centre at sample {centre:g}"
+    sense = "−ky" if options.reversed else "+ky"
+    at = f"first spoke at {first:g}° from +kx, turning towards {sense}, centre at sample {centre:g}"
     if options.angles == "auto":
-        detected["trajectory"] = f"none in the file; the header says {acquired.kind}"
-        assumed["trajectory"] = f"golden angle {GOLDEN_ANGLE_DEG:.3f}° from +kx, centre at sample {centre:g}"
+        rule = _rule(acquired, options, kdata, np.flatnonzero(used), centre, oversampling, detected, assumed, at)
     else:
-        detected["trajectory"] = f"as told: {text}"
+        rule = AngleRule(options.angles, options.tiny_number, bool(options.full_circle))
+        detected["trajectory"] = f"as told: {rule} {rule.step(spokes):.3f}°, {at}"
+    step = rule.step(spokes)
     return radial_ktraj(
         spokes,
         readout,
         geometry.matrix,
-        angle_deg=step,
+        angle_deg=-step if options.reversed else step,
         first=first,
         oversampling=oversampling,
         centre=centre,
     )
+
+
+def _centre(
+    acquired: Acquired,
+    options: ImportOptions,
+    kdata: NDArray[np.complex64],
+    detected: dict[str, str],
+    assumed: dict[str, str],
+) -> float:
+    """The sample at the k-space centre: as told, by the header, or by the data, to half a sample."""
+    readout = kdata.shape[-1]
+    if options.centre_sample is not None:
+        return options.centre_sample
+    said = acquired.centre_sample
+    found = estimate_centre(kdata) if kdata.shape[1] > 1 else None
+    agreed = f"consecutive spokes agree best at sample {found.sample:.2f}" if found is not None else ""
+    if said is not None and 0 < said < readout:
+        if found is not None and found.clear:
+            if abs(found.sample - said) > 0.3:
+                assumed["centre sample"] = f"{said}, by the header, though {agreed}; choose it with centre sample"
+            else:
+                detected["centre sample"] = f"{said}, by the header; {agreed}"
+        return float(said)
+    if found is not None and found.clear:
+        centre = round(2 * found.sample) / 2
+        detected["centre sample"] = f"{centre:g}: {agreed}"
+        return centre
+    assumed["centre sample"] = f"{readout // 2}, the middle; neither header nor data tell"
+    return float(readout // 2)
+
+
+def _rule(
+    acquired: Acquired,
+    options: ImportOptions,
+    kdata: NDArray[np.complex64],
+    numbers: NDArray[np.integer[Any]],
+    centre: float,
+    oversampling: float,
+    detected: dict[str, str],
+    assumed: dict[str, str],
+    at: str,
+) -> AngleRule:
+    """The rule of the angles that fits the data best, or golden angles where none stands out."""
+    spokes = acquired.kdata.shape[2]
+    golden = AngleRule("golden", full_circle=bool(options.full_circle))
+    rules = [r for r in candidate_rules() if options.full_circle is None or r.full_circle == options.full_circle]
+    ranked = rank_rules(kdata, numbers, spokes, centre, oversampling, rules) if len(numbers) >= _FEWEST_SPOKES else []
+    if not ranked:
+        said = f"{len(numbers)} spokes are too few to tell"
+    else:
+        best, second = ranked[:2]
+        said = (
+            f"the {best.rule} leaves {100 * best.unexplained:.1f} % of the central k-space unexplained, "
+            f"the next best, the {second.rule}, {100 * second.unexplained:.1f} %"
+        )
+    header = f"none in the file; the header says {acquired.kind}"
+    if ranked and best.unexplained < _FITS:
+        clear = best.unexplained < 0.6 * second.unexplained
+        detected["trajectory"] = f"{header}; {said}" if clear else header
+        doubt = "" if clear else f"; not clear: {said}"
+        assumed["trajectory"] = (
+            f"{best.rule} {best.rule.step(spokes):.3f}°, {at}; a turned or mirrored object would give the same "
+            f"data{doubt}"
+        )
+        return best.rule
+    detected["trajectory"] = header
+    assumed["trajectory"] = f"{golden} {golden.step(spokes):.3f}°, {at}; {said}"
+    return golden
 
 
 def _describe_angles(ktraj: NDArray[np.floating[Any]], detected: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
     assumed = dict(acquired.assumed)
     acquired, used = prepared(acquired, options, detected, assumed)
     geometry = _geometry(acquired, options, assumed)
-    ktraj = trajectory_of(acquired, options, geometry, detected, assumed)
+    ktraj = trajectory_of(acquired, options, geometry, detected, assumed, used)
     times = spoke_times(acquired, options, detected, assumed)
     if acquired.left_out:
         parts = ", ".join(f"{count} {kind}" for kind, count in acquired.left_out.items())
@@ -38,11 +38,9 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
         detected["spokes per frame"] = f"{hint}, by the frame counter"
         if not used.all():
             detected["spokes per frame"] += "; frames after a left-out spoke begin one spoke later"
-    kdata = acquired.kdata if used.all() else np.ascontiguousarray(acquired.kdata[:, :, used])
-    ktraj = with_delays(kdata, ktraj[used], geometry.fov_mm, options, detected, assumed)
-    return KSpace(
-        kdata=kdata,
-        ktraj=ktraj,
+    kspace = KSpace(
+        kdata=acquired.kdata if used.all() else np.ascontiguousarray(acquired.kdata[:, :, used]),
+        ktraj=ktraj[used],
         spoke_times_s=times[used],
         matrix=geometry.matrix,
         fov_mm=geometry.fov_mm,
@@ -51,6 +49,7 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
         assumed=assumed,
         spokes_per_frame_hint=hint,
     )
+    return with_delays(kspace, options)
 
 
 def _geometry(acquired: Acquired, options: ImportOptions, assumed: dict[str, str]) -> Geometry:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.acquired import Acquired
+from napari_dainr.data import KSpace
 from napari_dainr.errors import InputError
 from napari_dainr.importing.options import ImportOptions
 from napari_dainr.preparation.delays import corrected_ktraj, estimate_delays
@@ -115,28 +116,22 @@ def brightest_slice(kdata: NDArray[np.complex64]) -> int:
     return int(np.argmax([float(np.abs(one).max()) for one in kdata]))
 
 
-def with_delays(
-    kdata: NDArray[np.complex64],
-    ktraj: NDArray[np.float32],
-    fov_mm: tuple[float, float],
-    options: ImportOptions,
-    detected: dict[str, str],
-    assumed: dict[str, str],
-) -> NDArray[np.float32]:
-    """The trajectory, corrected for gradient delays where that is asked for; what was measured is said in any case.
+def with_delays(kspace: KSpace, options: ImportOptions) -> KSpace:
+    """The trajectory corrected for gradient delays where that is asked for; what was measured is said in any case.
 
     Raises
     ------
     InputError
         If delays are to be corrected and cannot be measured.
     """
+    detected, assumed = kspace.detected, kspace.assumed
     key = "gradient delays"
     try:
-        found = estimate_delays(kdata[brightest_slice(kdata)], ktraj, fov_mm)
+        found = estimate_delays(kspace.kdata[brightest_slice(kspace.kdata)], kspace.ktraj, kspace.fov_mm)
     except InputError:
         if options.delays == "ring":
             raise
-        return ktraj
+        return kspace
     agreement = (
         f"{found.pairs} crossings, where spokes differ by {100 * found.mismatch_before:.1f} % without "
         f"and {100 * found.mismatch:.1f} % with them"
@@ -144,11 +139,11 @@ def with_delays(
     if options.delays == "ring":
         if not found.clear:
             detected[key] = f"none to correct: {found}; {agreement}"
-            return ktraj
+            return kspace
         detected[key] = f"corrected by RING: {found}; {agreement}"
-        return corrected_ktraj(ktraj, found, fov_mm)
+        return replace(kspace, ktraj=corrected_ktraj(kspace.ktraj, found, kspace.fov_mm))
     if found.clear:
         assumed[key] = f"none, though spokes cross as if shifted by {found}; {agreement}; correct with delays ring"
     elif found.mismatch_before < 0.5:
         detected[key] = f"none beyond 0.05 samples or their error: {found}"
-    return ktraj
+    return kspace
