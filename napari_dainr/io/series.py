@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError, InputError, reason_of
-from napari_dainr.io.atomic import atomic_write, write_text
+from napari_dainr.io.atomic import atomic_files
 
 __all__ = ["load_series", "save_series"]
 
@@ -58,16 +58,18 @@ def save_series(series: ImageSeries, folder: Path) -> str:
     except (TypeError, ValueError) as error:
         raise ExportError(f"{_FACTS}: the facts of the series cannot be written as JSON ({error}).") from None
 
-    def write(path: Path) -> None:
-        with path.open("xb") as file:
+    def write(beside: Path) -> None:
+        with (beside / _ARRAY).open("xb") as file:
             np.save(file, image, allow_pickle=False)
+        (beside / _FACTS).write_text(text, encoding="utf-8")
 
-    def verify(path: Path) -> None:
-        if not np.array_equal(np.load(path, allow_pickle=False, mmap_mode="r"), image, equal_nan=True):
+    def verify(beside: Path) -> None:
+        if not np.array_equal(np.load(beside / _ARRAY, allow_pickle=False, mmap_mode="r"), image, equal_nan=True):
             raise ValueError("the samples differ")
+        if (beside / _FACTS).read_text(encoding="utf-8") != text:
+            raise ValueError("the facts differ")
 
-    atomic_write(folder / _ARRAY, write, verify, image.nbytes)
-    write_text(folder / _FACTS, text)
+    atomic_files([folder / _ARRAY, folder / _FACTS], write, verify, image.nbytes + len(text))
     return digest
 
 

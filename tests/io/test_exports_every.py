@@ -23,10 +23,20 @@ from numpy.typing import NDArray
 from PIL import ImageDraw
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.data import ImageSeries
+from napari_dainr.analysis.curves import Curve
+from napari_dainr.analysis.pixel_grid import PixelGrid
+from napari_dainr.analysis.regions import Region, RegionSet
+from napari_dainr.analysis.sections import Strip
+from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.errors import ExportError, InputError
 from napari_dainr.io import EXPORTS, atomic, export_series
+from napari_dainr.io.curves import CurveEntry, write_curves
 from napari_dainr.io.export_formats import FORMATS, dialog_filter, format_of, with_suffix
+from napari_dainr.io.ismrmrd import write_ismrmrd
+from napari_dainr.io.regions import export_regions
+from napari_dainr.io.series import save_series
+from napari_dainr.io.strips import write_strips
+from napari_dainr.trajectory import radial_ktraj
 
 from .exported import ALONE, BESIDE, CANARY, FOLDERS, everything_in, make_series, read_gif, tree
 
@@ -331,6 +341,72 @@ def test_room_is_asked_for_before_anything_is_written(disk: Path, suffix: str) -
         export_series(make_series(n_frames=6, size=(64, 48)), disk / f"out{suffix}")
     (disk / "ballast").unlink()
     assert tree(disk) == old
+
+
+def _curves(path: Path, n: int) -> None:
+    values = np.arange(n, dtype=float)
+    curve = Curve(values, values, values, values, values, values, 6, np.zeros(n, bool), 1.9)
+    write_curves([CurveEntry("NuFFT", "aorta", "AO", curve, 2.0)], path)
+
+
+def _strip(path: Path, n: int) -> None:
+    values = np.arange(n, dtype=float)
+    strip = Strip(np.ones((n, 40)), np.arange(40.0), values, np.zeros(n, bool), np.zeros((2, 2)))
+    write_strips([("NuFFT", strip)], path)
+
+
+def _regions(path: Path, n: int) -> None:
+    corners = np.array([[1.0, 1.0], [9.0, 1.0], [9.0, 5.0]])
+    regions = tuple(Region(corners, kind="polygon", role="AO", name=f"region {i}") for i in range(n))
+    export_regions(RegionSet(regions), path, PixelGrid.of(make_series(n_frames=1)))
+
+
+def _raw(path: Path, n: int) -> None:
+    shape = (1, 2, n, 32)
+    kdata = np.random.default_rng(n).standard_normal(shape).astype(np.complex64)
+    kspace = KSpace(kdata, radial_ktraj(n, 32, (16, 16)), 0.004 * np.arange(n), (16, 16), (240.0, 240.0))
+    write_ismrmrd(kspace, path)
+
+
+def _run(path: Path, n: int) -> None:
+    save_series(make_series(n_frames=n, size=(33, 40)), path)
+
+
+OTHERS: dict[str, tuple[Callable[[Path, int], None], int]] = {
+    "curves.csv": (_curves, 3000),
+    "curves.tsv": (_curves, 3000),
+    "strip.npz": (_strip, 800),
+    "strip.npy": (_strip, 800),
+    "strip.png": (_strip, 800),
+    "rois.json": (_regions, 500),
+    "rois.zip": (_regions, 300),
+    "raw.h5": (_raw, 300),
+    "run": (_run, 26),  # 274 kB of samples: 280 kB hold them, but not the facts as well
+}
+"""Name → what else is written: writer, and a number with which it is large."""
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_other_files_on_a_full_disk(disk: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "_check_room", lambda *_: None)
+    write, number = OTHERS[name]
+    write(disk / name, 3)
+    old = tree(disk)
+    failed = 0
+    for free in (0, 30_000, 280_000, 1_500_000):
+        fill(disk, free)
+        try:
+            write(disk / name, number)
+        except ExportError as error:
+            told = str(error)
+            failed += 1
+            (disk / "ballast").unlink()
+            assert str(disk) not in told and re.search("no space left|not all of it", told), told
+            assert tree(disk) == old
+        else:
+            (disk / "ballast").unlink()
+            old = tree(disk)
+    assert failed >= 1
 
 
 SECRETS = [f"{CANARY}{kind}{number}" for number, kind in enumerate("PatientNameIdBirthSiteDeviceScan")][:30]
