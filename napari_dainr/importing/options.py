@@ -39,6 +39,9 @@ class ImportOptions(BaseModel):
     centre_sample: float | None = Field(
         None, ge=0, title="centre sample", description="Sample of a spoke at the k-space centre, from 0; may be half."
     )
+    trajectory_file: str | None = Field(
+        None, title="trajectory file", description="Pulseq sequence (.seq) that says where the samples lie."
+    )
     trajectory_unit: str | None = Field(None, title="trajectory unit", description="Unit of the stored trajectory.")
     angles: Literal["auto", "file", "golden", "tiny-golden", "uniform"] = Field(
         "auto", description="Rule of the spoke angles; auto: the file's trajectory, else what fits the data best."

@@ -31,6 +31,7 @@ READERS = {
     "checkpoint": "napari_dainr.io.checkpoint_extract",
     "ismrmrd": "napari_dainr.io.ismrmrd_extract",
     "mrd2": "napari_dainr.io.mrd2_extract",
+    "seq": "napari_dainr.io.seq_extract",
     "twix": "napari_dainr.io.twix_extract",
 }
 """Format → module whose ``extract(path, **options)`` returns :data:`Extracted` or raises InputError."""

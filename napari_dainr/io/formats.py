@@ -124,7 +124,12 @@ def read_acquired(path: Path, options: ImportOptions | None = None, *, timeout_s
         if known is not None:
             module, _, function = known.reader.partition(":")
             reader: Callable[..., Acquired] = getattr(import_module(f"napari_dainr.io.{module}"), function)
-            return reader(path, options, timeout_s)
+            acquired = reader(path, options, timeout_s)
+            if options.trajectory_file is None:
+                return acquired
+            from napari_dainr.io.seq import with_sequence
+
+            return with_sequence(acquired, Path(options.trajectory_file), timeout_s)
         for is_that, sentence in _ELSEWHERE:
             if is_that(path, start):
                 raise InputError(sentence)

@@ -93,8 +93,9 @@ def test_mutants(name: str, scan: Path, tmp_path: Path, one_child: Worker) -> No
         try:
             outcomes[_outcome(path)] += 1
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            wrong.setdefault(f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})", seed)
+            ours = [part for part in traceback.extract_tb(error.__traceback__) if "napari_dainr" in part.filename]
+            at = "".join(f" {Path(part.filename).name}:{part.lineno}" for part in ours[-1:])
+            wrong.setdefault(f"{type(error).__name__}: {error}{at}", seed)
         slowest = max(slowest, (time.monotonic() - start, seed))
     print(f"{name}: {outcomes}, {one_child.deaths} deaths, {one_child.hangs} hangs, slowest {slowest}")
     assert not wrong, "\n".join(f"seed {seed}: {text}" for text, seed in wrong.items())
