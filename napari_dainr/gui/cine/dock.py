@@ -335,4 +335,6 @@ class CineDock(ScrollDock):
         """Stop playing and writing; what is half written goes."""
         self.cancel()
         viewer.dims.events.point.disconnect(self._slider_moved)
+        for key in ("Alt-P", "Alt-G"):
+            viewer.bind_key(key, None)
         self.play_panel.leave()

@@ -302,6 +302,7 @@ class XtDock(ScrollDock):
         """Let go of layers and slider; the line stays where it is."""
         viewer.dims.events.point.disconnect(self._follow_slider)
         viewer.events.theme.disconnect(self._follow_theme)
+        viewer.bind_key("Alt-X", None)
         self.time_layers.close()
         self.line.close()
         self._wait.stop()
