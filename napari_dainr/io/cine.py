@@ -199,6 +199,7 @@ def write_cine(
     *,
     progress: Progress | None = None,
     stop: Event | None = None,
+    threads: int | None = None,
 ) -> None:
     """Write a cine, read it back and compare.
 
@@ -214,6 +215,8 @@ def write_cine(
         Called with (frames done, of all) from this thread.
     stop
         Once it is set, the export ends with ExportError and leaves nothing behind.
+    threads
+        CPU threads that may draw and pack; a window that is to stay alive needs one for itself. Default: all cores.
 
     Raises
     ------
@@ -231,8 +234,9 @@ def write_cine(
     _check(cine, options, path.name)
     when = timing(cine, options, path.name)
     painter = _painter(cine, options, when, path.name)
+    painter.threads = min(painter.threads, threads or painter.threads)
     if suffix == ".mp4":
-        _write_film(painter, when, path, options, progress, stop)
+        _write_film(painter, when, path, options, progress, stop, threads)
     else:
         _write_gif(painter, when, path, options, progress, stop)
 
@@ -302,7 +306,13 @@ def _half(progress: Progress | None, total: int, before: int) -> Callable[[int],
 
 
 def _write_film(
-    painter: Painter, when: Timing, path: Path, options: CineOptions, progress: Progress | None, stop: Event | None
+    painter: Painter,
+    when: Timing,
+    path: Path,
+    options: CineOptions,
+    progress: Progress | None,
+    stop: Event | None,
+    threads: int | None,
 ) -> None:
     from napari_dainr.io.mp4 import write_mp4
 
@@ -315,7 +325,7 @@ def _write_film(
 
     fps = Fraction(1 / when.step_s).limit_denominator(100_000)
     shape = (painter.height, painter.width, 3) if painter.has_colours else (painter.height, painter.width)
-    write_mp4(path, lambda: frames(0), shape, n, fps, again=lambda: frames(n))
+    write_mp4(path, lambda: frames(0), shape, n, fps, again=lambda: frames(n), threads=threads)
 
 
 def _as_it_is(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from napari_dainr import RESEARCH_USE
 from napari_dainr.io.caption import enlargement, text_font, white_level
 from napari_dainr.io.cine_options import CineOptions
+from napari_dainr.machine import cores
 
 __all__ = ["MOST_COLOURS", "Outline", "Painter", "kernel", "nice_length"]
 
@@ -134,7 +134,7 @@ class Painter:
         stated = f"enlarged {times}, {_NAMES[options.interpolation]}" if large else ""
         self._remark = "   ".join(filter(None, [stated, remark]))
         self._method = method if options.method_name else ""
-        self.threads = min(8, os.cpu_count() or 1)
+        self.threads = min(8, cores())
         if large and options.interpolation != "nearest":
             self.threads = 1  # the matrix products have threads of their own, and both together are ten times slower
             self._weights_y = kernel(height, self.factors[0], options.interpolation)[

@@ -41,8 +41,22 @@ def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(picture, more, constant_values=_EDGE) if any(end for _, end in more) else picture
 
 
+def _give_way(process: subprocess.Popen[bytes]) -> None:
+    """Let others go first on a busy machine, where the system knows how."""
+    if hasattr(os, "setpriority"):
+        with contextlib.suppress(OSError):  # it may have ended already
+            os.setpriority(os.PRIO_PROCESS, process.pid, 10)
+
+
 def write_mp4(
-    path: Path, frames: Frames, shape: tuple[int, ...], n_frames: int, fps: Fraction, *, again: Frames | None = None
+    path: Path,
+    frames: Frames,
+    shape: tuple[int, ...],
+    n_frames: int,
+    fps: Fraction,
+    *,
+    again: Frames | None = None,
+    threads: int | None = None,
 ) -> None:
     """Write pictures as a film, read it back and compare every frame.
 
@@ -60,6 +74,9 @@ def write_mp4(
         Frames per second.
     again
         Makes them a second time, for the comparison; by default ``frames``.
+    threads
+        Of ffmpeg, which then also gives way to other programs, as to the window it was started from. Default: its own
+        choice.
 
     Raises
     ------
@@ -73,15 +90,29 @@ def write_mp4(
     kind = "gray" if len(shape) == 2 else "rgb24"
     n_bytes = height * width * (1 if kind == "gray" else 3)
     start = [ffmpeg, "-hide_banner", "-loglevel", "error", "-nostdin"]
+    pace = [] if threads is None else ["-threads", str(threads)]
 
     def write(temporary: Path) -> None:
         source = ["-f", "rawvideo", "-pix_fmt", kind, "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
         code = ["-c:v", "libx264", "-preset", "veryfast", "-crf", str(_QUALITY), "-vf", _TV, "-pix_fmt", "yuv420p"]
         colours = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
         about = ["-map_metadata", "-1", "-fflags", "+bitexact", "-metadata", f"comment={RESEARCH_USE}"]
-        command = [*start[:-1], *source, *code, *colours, *about, "-movflags", "+faststart", "-y", str(temporary)]
+        command = [
+            *start[:-1],
+            *source,
+            *code,
+            *pace,
+            *colours,
+            *about,
+            "-movflags",
+            "+faststart",
+            "-y",
+            str(temporary),
+        ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdin is not None and process.stderr is not None
+            if threads is not None:
+                _give_way(process)
             try:
                 # A pipe that broke is explained by what ffmpeg says.
                 with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
@@ -95,9 +126,23 @@ def write_mp4(
             raise ExportError(f"{path.name}: ffmpeg could not write it ({_reason(said)}); make room or write a .gif.")
 
     def verify(written: Path) -> None:
-        back = [*start, "-i", str(written), "-f", "rawvideo", "-pix_fmt", kind, "-vf", "scale=out_range=full", "-"]
+        back = [
+            *start,
+            *pace,
+            "-i",
+            str(written),
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            kind,
+            "-vf",
+            "scale=out_range=full",
+            "-",
+        ]
         with subprocess.Popen(back, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
+            if threads is not None:
+                _give_way(process)
             try:
                 for number, picture in enumerate((again or frames)()):
                     data = process.stdout.read(n_bytes)

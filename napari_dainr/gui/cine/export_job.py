@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dainr.gui._model import viewer_threads
 from napari_dainr.gui._worker import Failed, as_failed, as_failed_write
 from napari_dainr.io.cine import Cine, first_picture, write_cine
 from napari_dainr.io.cine_options import CineOptions
 
 __all__ = ["ExportJob", "draw_preview"]
+
+TURN_S, NORMAL_S = 0.001, sys.getswitchinterval()
+
+
+@contextlib.contextmanager
+def short_turns() -> Iterator[None]:
+    """While several threads draw, the event loop waits less for its turn: drawing a window takes hundreds of turns."""
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(NORMAL_S)
 
 
 class ExportJob:
@@ -28,7 +43,15 @@ class ExportJob:
         """Write the file. A failure is returned, because napari's workers swallow some exceptions."""
         yield None
         try:
-            write_cine(self.cine, self.path, self.options, progress=self._note, stop=self.stop)
+            with short_turns():
+                write_cine(
+                    self.cine,
+                    self.path,
+                    self.options,
+                    progress=self._note,
+                    stop=self.stop,
+                    threads=viewer_threads(),
+                )
         except Exception as error:
             return as_failed_write(error, f"{self.path.name} was not written")
         return None
