@@ -2,6 +2,8 @@
 #   make demo         simulate a radial cine, reconstruct it with every method, write pictures to demo/ (made anew each time)
 #   make test         the tests, in a virtual screen where the system has one
 #   make test-all     the same with the slow ones
+#   make test QT=pyside6   the tests with the other Qt binding, in an environment of its own
+#   make fuzz         10,000 damaged files of each raw format; MUTANTS for another number
 #   make lint         ruff, mypy, import-linter, typos
 #   make bench        benchmarks, one after the other; BENCH=benchmarks/NAME.py for one
 #   make screenshots  pictures of the viewer for the docs
@@ -9,18 +11,28 @@
 #   make clean        remove the virtual environment and what tools left behind
 
 SHELL := /bin/bash
-VENV ?= .venv
+# The Qt binding of the viewer: pyqt6 or pyside6. Two in one environment get in each other's way.
+QT ?= pyqt6
+VENV ?= $(if $(filter pyqt6,$(QT)),.venv,.venv-$(QT))
 BIN := $(VENV)/bin
 # "make CONSTRAINTS= test" takes the newest versions instead of the tested ones.
 CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -qq $(addprefix -c ,$(CONSTRAINTS))
 INPUTS := pyproject.toml hatch_build.py $(CONSTRAINTS)
 # OUT: where the demo goes. ARGS: more arguments for pytest or a benchmark. BENCH: the benchmarks to run.
+# MUTANTS: damaged files of each format.
 OUT ?= demo
 ARGS ?=
+MUTANTS ?= 10000
 BENCH ?= $(wildcard benchmarks/*.py)
 
-.PHONY: demo test test-all lint bench screenshots docs clean
+# What the viewer needs beside the package; ".[all]" brings PyQt6.
+VIEWER := $(if $(filter pyqt6,$(QT)),-e ".[all]",-e . "napari[$(QT),optional]")
+# qtpy and pytest-qt read them; the second overrides qt_api of pyproject.toml.
+export QT_API := $(QT)
+export PYTEST_QT_API := $(QT)
+
+.PHONY: demo test test-all fuzz lint bench screenshots docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.base
@@ -32,6 +44,9 @@ test: $(VENV)/.dev $(VENV)/.system
 
 test-all: $(VENV)/.dev $(VENV)/.system
 	bash tools/with-screen.sh $(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.dev
+	NAPARI_DAINR_MUTANTS=$(MUTANTS) $(BIN)/python -m pytest -s tests/io/test_fuzz.py $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -50,7 +65,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python docs/make_reference.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-pyside6 build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	rm -rf napari_dainr/napari.yaml napari_dainr/resources
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -68,7 +83,7 @@ $(VENV)/.base: $(VENV)/.made $(INPUTS)
 # The viewer, the tests and the linters.
 $(VENV)/.dev: $(VENV)/.made $(INPUTS)
 	@echo "Installing napari-dainr with viewer and test tools into $(VENV) (some minutes the first time)"
-	$(PIP) -e ".[all]" --group dev
+	$(PIP) $(VIEWER) --group dev
 	touch $(VENV)/.base $@
 
 $(VENV)/.system: $(VENV)/.made tools/system-packages.sh
