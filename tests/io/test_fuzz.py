@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_dainr.data import KSpace
 from napari_dainr.errors import DainrError
 from napari_dainr.importing import ImportOptions
 from napari_dainr.io import read_kspace
 
-from . import mrd2_writer, twix_writer
+from . import mrd2_writer, seq_writer, twix_writer
 from .mutation import mutate
 from .worker import Worker
 
@@ -67,11 +66,23 @@ def _ismrmrd(path: Path, scan: Path) -> Ranges:
     return ((0, 2048),)
 
 
+def _seq(path: Path) -> Ranges:
+    """A sequence beside a sound Siemens file of as many spokes."""
+    pytest.importorskip("pypulseq")
+    _twix(path.with_name("scan.dat"), True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        seq_writer.write(path, np.arange(21) * 111.246, 26, 0.26)
+    start = path.read_bytes().find(b"[BLOCKS]")
+    return ((0, 200), (start, start + 600), (start, path.stat().st_size))
+
+
 MAKERS: dict[str, tuple[str, Callable[..., Ranges]]] = {
     "ismrmrd": (".h5", _ismrmrd),
     "twix VE": (".dat", lambda path, scan: _twix(path, True)),
     "twix VB": (".dat", lambda path, scan: _twix(path, False)),
     "mrd2": (".mrd", lambda path, scan: _mrd2(path)),
+    "seq": (".seq", lambda path, scan: _seq(path)),
 }
 """Format → suffix, and what writes a sound file of it and says where its structure lies."""
 
@@ -81,7 +92,7 @@ def test_mutants(name: str, scan: Path, tmp_path: Path, one_child: Worker) -> No
     suffix, make = MAKERS[name]
     sound = tmp_path / f"sound{suffix}"
     structure = make(sound, scan)
-    assert isinstance(read_kspace(sound, ImportOptions()), KSpace)
+    assert _outcome(sound) == "read"
     whole = sound.read_bytes()
     path = tmp_path / f"mutant{suffix}"
     outcomes = {"read": 0, "refused": 0}
@@ -106,10 +117,13 @@ def test_mutants(name: str, scan: Path, tmp_path: Path, one_child: Worker) -> No
 
 
 def _outcome(path: Path) -> str:
+    options = ImportOptions()
+    if path.suffix == ".seq":
+        path, options = path.with_name("scan.dat"), ImportOptions(trajectory_file=str(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            kspace = read_kspace(path, timeout_s=LIMIT_S)
+            kspace = read_kspace(path, options, timeout_s=LIMIT_S)
     except DainrError as error:
         text = str(error)
         assert text.startswith(path.stem) and text.endswith("."), text
