@@ -1,4 +1,4 @@
-"""Coils: compression to few virtual coils, and sensitivity maps estimated from the data's own time average."""
+"""Coils: compression to few virtual coils, and sensitivity maps, estimated or given."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["adaptive_combine_maps", "compress_coils"]
+from napari_dainr.errors import InputError
+
+__all__ = ["adaptive_combine_maps", "compress_coils", "given_maps", "project_coils", "virtual_coils"]
 
 
-def compress_coils(
+def virtual_coils(
     kdata: NDArray[np.complex64], n_coils: int | None = None, energy: float = 0.99, at_least: int = 12
-) -> tuple[NDArray[np.complex64], float]:
-    """Project onto the virtual coils that hold most energy (principal components over all samples).
+) -> tuple[NDArray[np.complex64] | None, float]:
+    """The virtual coils that hold most energy (principal components over all samples).
 
     Parameters
     ----------
@@ -23,7 +25,8 @@ def compress_coils(
 
     Returns
     -------
-    kdata : (frame, n_coils, spoke, readout) complex64
+    basis : (coil, n_coils) complex64 or None
+        Orthonormal columns; samples and maps are projected by its conjugate transpose. None where all coils are kept.
     kept : float
         Fraction of the energy that is kept.
     """
@@ -35,9 +38,69 @@ def compress_coils(
     keep = n_coils if n_coils is not None else max(at_least, int(np.searchsorted(share, energy)) + 1)
     keep = min(keep, coils)
     if keep == coils:
-        return kdata, 1.0
-    basis = vectors[:, :keep].astype(np.complex64)
-    return np.ascontiguousarray(np.einsum("cn,fcsr->fnsr", basis.conj(), kdata, optimize=True)), float(share[keep - 1])
+        return None, 1.0
+    return vectors[:, :keep].astype(np.complex64), float(share[keep - 1])
+
+
+def compress_coils(
+    kdata: NDArray[np.complex64], n_coils: int | None = None, energy: float = 0.99, at_least: int = 12
+) -> tuple[NDArray[np.complex64], float]:
+    """Project onto :func:`virtual_coils`.
+
+    Returns
+    -------
+    kdata : (frame, n_coils, spoke, readout) complex64
+    kept : float
+        Fraction of the energy that is kept.
+    """
+    basis, kept = virtual_coils(kdata, n_coils, energy, at_least)
+    return (kdata if basis is None else project_coils(kdata, basis)), kept
+
+
+def project_coils(kdata: NDArray[np.complex64], basis: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Samples in the coils of a basis, (frame, coil, spoke, readout) → (frame, n_coils, spoke, readout)."""
+    return np.ascontiguousarray(np.einsum("cn,fcsr->fnsr", basis.conj(), kdata, optimize=True))
+
+
+def given_maps(
+    csm: NDArray[np.complex64], basis: NDArray[np.complex64] | None, matrix: tuple[int, int], name: str
+) -> NDArray[np.complex64]:
+    """Maps from a file as a reconstruction can use them: in the virtual coils, defined and of unit size everywhere.
+
+    Where the file masks its maps with zeros, the nearest map goes on: the data then hold the image down there, while
+    with zeros nothing would.
+
+    Parameters
+    ----------
+    csm : (coil, y, x) complex64
+    basis : (coil, n_coils) or None
+        Of :func:`virtual_coils`.
+
+    Raises
+    ------
+    InputError
+        If they do not fit the matrix, are empty, or hold NaN or Inf.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    if csm.shape[1:] != matrix:
+        raise InputError(
+            f"{name}: its coil maps are {csm.shape[1]} × {csm.shape[2]} and the matrix is {matrix[0]} × {matrix[1]}; "
+            "choose that matrix, or other coil maps than 'given'."
+        )
+    if not np.isfinite(csm).all():
+        raise InputError(f"{name}: its coil maps hold NaN or Inf; choose other coil maps than 'given'.")
+    maps = csm if basis is None else np.einsum("cn,cyx->nyx", basis.conj(), csm, optimize=True)
+    largest = float(np.abs(maps).max())
+    if largest == 0:
+        raise InputError(f"{name}: its coil maps are empty; choose other coil maps than 'given'.")
+    maps = maps / np.float32(largest)
+    size = np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+    masked = size < 1e-3 * size.max()
+    if masked.any():
+        nearest = distance_transform_edt(masked, return_distances=False, return_indices=True)
+        maps, size = maps[:, nearest[0], nearest[1]], size[nearest[0], nearest[1]]
+    return np.asarray(maps / size, dtype=np.complex64)
 
 
 def _gaussian(image: Tensor, sigma: float) -> Tensor:

@@ -44,6 +44,8 @@ class KSpace:
         Facts read from the file, and guesses made because the file does not say; shown by ``info``.
     spokes_per_frame_hint : int or None
         Number of spokes per frame, where the file says so.
+    csm : (slice, coil, y, x) complex64 or None
+        Coil sensitivity maps, where the file holds them.
     """
 
     kdata: NDArray[np.complex64]
@@ -55,6 +57,7 @@ class KSpace:
     detected: dict[str, str] = field(default_factory=dict)
     assumed: dict[str, str] = field(default_factory=dict)
     spokes_per_frame_hint: int | None = None
+    csm: NDArray[np.complex64] | None = None
 
     def __post_init__(self) -> None:
         n = self.name
@@ -70,6 +73,12 @@ class KSpace:
         )
         _expect(min(self.matrix) >= 2, f"{n}: matrix {self.matrix} is too small; at least 2 × 2 pixels are needed.")
         _expect(min(self.fov_mm) > 0, f"{n}: fov_mm {self.fov_mm} must be positive.")
+        slices_and_coils = self.kdata.shape[:2]
+        _expect(
+            self.csm is None or (self.csm.ndim == 4 and self.csm.shape[:2] == slices_and_coils),
+            f"{n}: its coil maps are not (slice, coil, y, x) for {slices_and_coils[0]} slices and "
+            f"{slices_and_coils[1]} coils.",
+        )
         finite = np.isfinite(self.kdata).all(axis=(0, 2, 3))
         _expect(
             bool(finite.all()),
@@ -119,6 +128,8 @@ class BinnedKSpace:
         Native temporal resolution: spokes per frame times the repetition time, seconds.
     matrix, fov_mm, name
         As in :class:`KSpace`.
+    csm : (coil, y, x) complex64 or None
+        Coil sensitivity maps of the slice, where the file holds them.
     """
 
     kdata: NDArray[np.complex64]
@@ -128,6 +139,7 @@ class BinnedKSpace:
     matrix: tuple[int, int]
     fov_mm: tuple[float, float]
     name: str = "k-space"
+    csm: NDArray[np.complex64] | None = None
 
     @property
     def n_frames(self) -> int:
@@ -231,4 +243,5 @@ def bin_spokes(kspace: KSpace, spokes_per_frame: int, slice_index: int = 0) -> B
         matrix=kspace.matrix,
         fov_mm=kspace.fov_mm,
         name=kspace.name,
+        csm=None if kspace.csm is None else kspace.csm[slice_index],
     )

@@ -108,7 +108,9 @@ def _events(
         f"{binned.n_frames} frames of {binned.spokes_per_frame} spokes, {binned.frame_duration_s * 1e3:.1f} ms each, "
         f"acceleration factor {binned.acceleration:.1f}"
     )
-    problem = make_problem(binned, coils=recipe.coils, device=device, threads=recipe.threads)
+    problem = make_problem(
+        binned, coils=recipe.coils, device=device, threads=recipe.threads, coil_maps=recipe.coil_maps
+    )
     yield Notice(f"{kspace.n_coils} coils, {problem.csm.shape[0]} used; NUFFT by {problem.nufft.name}")
 
     method = make_method(recipe.method, recipe.config(), recipe.seed)

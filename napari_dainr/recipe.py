@@ -58,6 +58,11 @@ class Recipe(BaseModel):
     scale: float = Field(1.0, ge=0.5, le=4, title="scale ratio r", description="Drawn size over the matrix.")
     upsample: int = Field(1, ge=1, le=16, title="temporal upsampling", description="Steps drawn per measured frame.")
     coils: int | None = Field(None, ge=1, description="Virtual coils; empty: 99 % of the energy, at least 12.")
+    coil_maps: Literal["adaptive", "espirit", "given"] = Field(
+        "adaptive",
+        title="coil maps",
+        description="Estimated by adaptive combination or by ESPIRiT, or those of the file.",
+    )
     held_out: float = Field(
         0.02,
         ge=0,

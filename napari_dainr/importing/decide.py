@@ -33,6 +33,12 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
     if acquired.left_out:
         parts = ", ".join(f"{count} {kind}" for kind, count in acquired.left_out.items())
         detected["left out"] = f"{parts} acquisitions"
+    csm = acquired.csm
+    if csm is not None and len(csm) != len(acquired.kdata):
+        assumed["coil maps"] = f"none: those in the file are for {len(csm)} slices, the data hold {len(acquired.kdata)}"
+        csm = None
+    elif csm is not None:
+        detected["coil maps"] = f"in the file, {csm.shape[2]} × {csm.shape[3]}; used where coil maps are given"
     hint = acquired.spokes_per_frame
     if hint:
         detected["spokes per frame"] = f"{hint}, by the frame counter"
@@ -48,6 +54,7 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
         detected=detected,
         assumed=assumed,
         spokes_per_frame_hint=hint,
+        csm=csm,
     )
     return with_delays(kspace, options)
 

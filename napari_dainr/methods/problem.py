@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from napari_dainr.coils import adaptive_combine_maps, compress_coils
+from napari_dainr.coils import adaptive_combine_maps, given_maps, project_coils, virtual_coils
 from napari_dainr.data import BinnedKSpace
 from napari_dainr.errors import InputError
 from napari_dainr.methods.base import Problem
 from napari_dainr.ops.nufft import make_nufft
+from napari_dainr.preparation.espirit import central_kspace, espirit_maps
 from napari_dainr.trajectory import ramp_dcf
 
 __all__ = ["make_problem"]
@@ -22,21 +23,28 @@ def make_problem(
     device: torch.device | str = "cpu",
     backend: str = "auto",
     threads: int | None = None,
+    coil_maps: str = "adaptive",
 ) -> Problem:
-    """Compress coils, estimate maps from the time average of all spokes, and scale.
+    """Compress coils, get their maps, and scale.
 
     Parameters
     ----------
     coils
         Virtual coils; None keeps 99 % of the energy and at least 12.
+    coil_maps
+        "adaptive" (adaptive combination) and "espirit" estimate maps from the time average of all spokes; "given"
+        takes those of the file.
 
     Raises
     ------
     InputError
-        If the coil images are empty.
+        If the coil images are empty, or maps are to be taken that are not there.
     """
     device = torch.device(device)
-    kdata, _ = compress_coils(binned.kdata, coils)
+    if coil_maps == "given" and binned.csm is None:
+        raise InputError(f"{binned.name}: it holds no coil maps; choose the coil maps adaptive or espirit.")
+    basis, _ = virtual_coils(binned.kdata, coils)
+    kdata = binned.kdata if basis is None else project_coils(binned.kdata, basis)
     n_frames, n_coils, n_spokes, n_readout = kdata.shape
     samples = n_spokes * n_readout
 
@@ -49,7 +57,14 @@ def make_problem(
     average = static.adjoint((everything * weights_all).to(device), [0])[0]
     if not bool(torch.isfinite(average).all()) or float(average.abs().max()) == 0:
         raise InputError(f"{binned.name}: the time-averaged coil images are empty; check the trajectory and its unit.")
-    csm = adaptive_combine_maps(average)
+    if coil_maps == "given" and binned.csm is not None:
+        csm = torch.from_numpy(given_maps(binned.csm, basis, binned.matrix, binned.name)).to(device)
+    elif coil_maps == "espirit":
+        # The largest pixel as the unit: k-space of 1e-6 would underflow where it is squared.
+        images = (average / average.abs().max()).cpu().numpy()
+        csm = torch.from_numpy(espirit_maps(central_kspace(images), binned.matrix)[0]).to(device)
+    else:
+        csm = adaptive_combine_maps(average)
 
     dcf = torch.from_numpy(ramp_dcf(binned.ktraj, binned.matrix).reshape(n_frames, samples)).to(device)
     nufft = make_nufft(binned.ktraj.reshape(n_frames, samples, 2), binned.matrix, device, backend, threads)
