@@ -21,6 +21,7 @@ from torch import Tensor
 
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import GraspConfig
+from napari_dainr.methods.packing import pack_fields, unpack_fields
 from napari_dainr.methods.primal_dual import (
     CONVERGENCE_STEPS,
     PRIMAL_STEP,
@@ -49,10 +50,10 @@ class GraspState:
     x: Tensor
     data_dual: Tensor
     tv_dual: Tensor
-    space_dual: Tensor | None
     norm: float
     lam: float
     change: float
+    space_dual: Tensor | None = None
 
 
 def auto_lambda(problem: Problem) -> float:
@@ -126,25 +127,7 @@ class GraspMethod(Method):
         return draw_series(state.x, frames, scale)
 
     def pack(self, state: GraspState) -> dict[str, Tensor]:
-        return {
-            "step": torch.tensor(state.step),
-            "x": state.x,
-            "data_dual": state.data_dual,
-            "tv_dual": state.tv_dual,
-            **({} if state.space_dual is None else {"space_dual": state.space_dual}),
-            "norm": torch.tensor(state.norm, dtype=torch.float64),
-            "lam": torch.tensor(state.lam, dtype=torch.float64),
-            "change": torch.tensor(state.change, dtype=torch.float64),
-        }
+        return pack_fields(state)
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> GraspState:
-        return GraspState(
-            step=int(tensors["step"]),
-            x=tensors["x"].to(device),
-            data_dual=tensors["data_dual"].to(device),
-            tv_dual=tensors["tv_dual"].to(device),
-            space_dual=tensors["space_dual"].to(device) if "space_dual" in tensors else None,
-            norm=float(tensors["norm"]),
-            lam=float(tensors["lam"]),
-            change=float(tensors["change"]),
-        )
+        return unpack_fields(GraspState, tensors, device)

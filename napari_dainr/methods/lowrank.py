@@ -27,6 +27,7 @@ from torch import Tensor
 
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import LowrankConfig
+from napari_dainr.methods.packing import pack_fields, unpack_fields
 from napari_dainr.methods.primal_dual import (
     CONVERGENCE_STEPS,
     PRIMAL_STEP,
@@ -63,12 +64,12 @@ class LowrankState:
     data_dual: Tensor
     lowrank_dual: Tensor
     sparse_dual: Tensor
-    space_dual: Tensor | None
     norm: float
     lam_lowrank: float
     lam_sparse: float
     lam_space: float
     change: float
+    space_dual: Tensor | None = None
 
     @property
     def x(self) -> Tensor:
@@ -220,31 +221,7 @@ class LowrankMethod(Method):
         return draw_series(state.x, frames, scale)
 
     def pack(self, state: LowrankState) -> dict[str, Tensor]:
-        return {
-            "step": torch.tensor(state.step),
-            "parts": state.parts,
-            "data_dual": state.data_dual,
-            "lowrank_dual": state.lowrank_dual,
-            "sparse_dual": state.sparse_dual,
-            **({} if state.space_dual is None else {"space_dual": state.space_dual}),
-            "norm": torch.tensor(state.norm, dtype=torch.float64),
-            "lam_lowrank": torch.tensor(state.lam_lowrank, dtype=torch.float64),
-            "lam_space": torch.tensor(state.lam_space, dtype=torch.float64),
-            "lam_sparse": torch.tensor(state.lam_sparse, dtype=torch.float64),
-            "change": torch.tensor(state.change, dtype=torch.float64),
-        }
+        return pack_fields(state)
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> LowrankState:
-        return LowrankState(
-            step=int(tensors["step"]),
-            parts=tensors["parts"].to(device),
-            data_dual=tensors["data_dual"].to(device),
-            lowrank_dual=tensors["lowrank_dual"].to(device),
-            sparse_dual=tensors["sparse_dual"].to(device),
-            space_dual=tensors["space_dual"].to(device) if "space_dual" in tensors else None,
-            norm=float(tensors["norm"]),
-            lam_lowrank=float(tensors["lam_lowrank"]),
-            lam_sparse=float(tensors["lam_sparse"]),
-            lam_space=float(tensors["lam_space"]),
-            change=float(tensors["change"]),
-        )
+        return unpack_fields(LowrankState, tensors, device)

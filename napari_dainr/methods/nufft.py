@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import NufftConfig
+from napari_dainr.methods.packing import pack_fields, unpack_fields
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import draw_series
 
@@ -55,7 +56,7 @@ class NufftMethod(Method):
         return draw_series(state.x, frames, scale)
 
     def pack(self, state: NufftState) -> dict[str, Tensor]:
-        return {"step": torch.tensor(state.step), "x": state.x}
+        return pack_fields(state)
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> NufftState:
-        return NufftState(int(tensors["step"]), tensors["x"].to(device))
+        return unpack_fields(NufftState, tensors, device)
