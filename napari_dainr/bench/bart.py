@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dainr.bench.memory import peak_memory
 from napari_dainr.data import BinnedKSpace
 from napari_dainr.errors import ResourceError
 
@@ -113,7 +113,7 @@ def _timed(command: list[str], folder: Path, threads: int) -> tuple[float, int]:
                     process.wait(_POLL_S)
                     break
                 except subprocess.TimeoutExpired:
-                    peak = max(peak, _peak_of(process.pid))
+                    peak = max(peak, peak_memory(process.pid))
         finally:
             process.kill()
             process.wait()
@@ -124,11 +124,3 @@ def _timed(command: list[str], folder: Path, threads: int) -> tuple[float, int]:
             f"bart pics ended with code {process.returncode} ({words[-1] if words else 'it said nothing'})."
         )
     return seconds, peak
-
-
-def _peak_of(pid: int) -> int:
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_dainr.bench.job import CLOCK, JOB, RESULT, RUN, SNAPSHOTS, Job
+from napari_dainr.bench.memory import gpu_memory, peak_memory
 from napari_dainr.errors import DainrError
 from napari_dainr.io import read_kspace
 from napari_dainr.io.atomic import write_text
@@ -22,7 +23,7 @@ from napari_dainr.io.state import state_exists
 from napari_dainr.recipe import Event, Finished, Notice, Progress, Saved, run
 from napari_dainr.run_folder import RunFolder
 
-__all__ = ["FitClock", "main", "peak_memory"]
+__all__ = ["FitClock", "main"]
 
 PREPARED = "NUFFT by"
 """In the notice that the engine gives once coils, maps and transform are ready: the fit begins behind it."""
@@ -62,29 +63,6 @@ class FitClock:
             self.step = event.step
         elif (isinstance(event, Saved) and event.path.is_dir()) or isinstance(event, Finished):
             self.drawing_s += spent_s
-
-
-def peak_memory() -> int:
-    """Largest resident size of this process so far, bytes; 0 where the system does not say.
-
-    Not ``ru_maxrss``: that starts from what the parent process had.
-    """
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
-
-
-def gpu_memory(device: str) -> int:
-    """Largest memory that torch has taken on a GPU so far, bytes; 0 on the CPU."""
-    if not device.startswith("cuda"):
-        return 0
-    import torch
-
-    return int(torch.cuda.max_memory_allocated(device))
 
 
 def main(arguments: list[str]) -> int:

@@ -65,6 +65,12 @@ def _save(figure: Any, path: Path) -> None:
     atomic_write(path, write, verify, 4 * small.size[0] * small.size[1])
 
 
+def _legend(figure: Any, axis: Any) -> None:
+    """One legend for all axes, to their right."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+
+
 def _log_axis(axis: Any, values: Sequence[float]) -> None:
     """A logarithmic x axis with ticks that are read as numbers: 1, 2, 5, 10, …"""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -154,8 +160,7 @@ def curves_figure(curves: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]
         axis.set_ylabel(unit, fontsize=9)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.25, which="both")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    _legend(figure, axes[0])
     figure.suptitle(title, fontsize=10)
     _save(figure, path)
 
@@ -219,8 +224,7 @@ def regions_figure(
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("mean signal", fontsize=9)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    _legend(figure, axes[0])
     figure.suptitle(title, fontsize=10)
     _save(figure, path)
 
@@ -241,7 +245,6 @@ def sweep_figure(
         axis.set_ylabel(unit, fontsize=9)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.25, which="both")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    _legend(figure, axes[0])
     figure.suptitle(title, fontsize=10)
     _save(figure, path)

@@ -17,7 +17,7 @@ from napari_dainr.bench.job import RUN, SNAPSHOTS, Measured
 from napari_dainr.bench.suite import DataItem
 from napari_dainr.io.atomic import write_text
 from napari_dainr.io.state import load_state
-from napari_dainr.metrics import score
+from napari_dainr.metrics import fit_factor, score
 from napari_dainr.run_folder import RunFolder
 
 __all__ = ["Figures", "cached", "curve_of", "fitted_magnitude", "judge", "roi_errors", "scores_of"]
@@ -30,8 +30,8 @@ VERSION = 1
 
 def fitted_magnitude(image: NDArray[Any], truth: NDArray[np.floating]) -> NDArray[np.float64]:
     """|image| times the factor that brings it nearest to the truth (least squares over all pixels and frames)."""
-    r, t = np.abs(image).astype(np.float64), np.asarray(truth, dtype=np.float64)
-    return np.asarray(r * ((r * t).sum() / max(float((r * r).sum()), 1e-30)))
+    magnitude = np.abs(image).astype(np.float64)
+    return np.asarray(magnitude * fit_factor(magnitude, truth))
 
 
 def roi_errors(

@@ -210,9 +210,8 @@ def load_suite(path: Path) -> Suite:
     except ValueError:
         raise InputError(f"{path.name}: is not a text file; give a suite file (JSON).") from None
     names = [entry.name for entry in found.data]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{path.name}: two data sets are called {name!r}; rename one.")
+    if twin := _twin(names):
+        raise InputError(f"{path.name}: two data sets are called {twin!r}; rename one.")
     studies: dict[str, StudyChoice] = {
         name: StudyChoice(one.data, _choices(one.methods), one.ratios, one.factors, one.iterations, one.budget)
         for name, one in found.studies.items()
@@ -222,6 +221,11 @@ def load_suite(path: Path) -> Suite:
             if name not in names:
                 raise InputError(f"{path.name}: studies.{study}.data: there is no data set {name!r}; name one of data.")
     return Suite(found.data, path.parent, _choices(found.methods), studies, found.budget, found.seeds)
+
+
+def _twin(names: list[str]) -> str | None:
+    """The first name that is there twice."""
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def suite_of(given: list[str], spokes_per_frame: int | None = None) -> Suite:
@@ -243,10 +247,8 @@ def suite_of(given: list[str], spokes_per_frame: int | None = None) -> Suite:
         stem = "".join(c if c.isalnum() or c in "_.-" else "_" for c in Path(file).stem).lstrip("_.-") or "data"
         entry: dict[str, Any] = {"name": stem, "file": str(Path(file).resolve()), "spokes_per_frame": spokes_per_frame}
         entries.append(DataEntry.model_validate(entry | ({"truth": str(Path(truth).resolve())} if truth else {})))
-    names = [entry.name for entry in entries]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two data sets are called {name!r}; rename a file, or use a suite file.")
+    if twin := _twin([entry.name for entry in entries]):
+        raise InputError(f"two data sets are called {twin!r}; rename a file, or use a suite file.")
     return Suite(entries, Path(), None, {}, None, 1)
 
 
