@@ -12,10 +12,14 @@ from napari_dainr.data import KSpace
 from napari_dainr.machine import available_memory, memory_text
 from napari_dainr.recipe import Recipe
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "forecast", "shortage"]
 
 ROOM = 0.9
 """What a run may take of the memory that is free: the rest is for the viewer and for what the forecast misses."""
+
+
+PLENTY = 2 << 30
+"""Bytes that networks and libraries take at most, however small the data."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Forecast:
 def forecast(recipe: Recipe, kspace: KSpace) -> Forecast:
     """Seconds and memory of a run on this machine; takes a second or two, so not in a thread that draws windows.
 
-    Parts of the run are really carried out on a few frames and measured; see docs/adr/0010-forecast.md.
+    Parts of the run are really carried out on a few frames and measured; see docs/adr/0011-forecast.md.
 
     Raises
     ------
@@ -70,6 +74,30 @@ def forecast(recipe: Recipe, kspace: KSpace) -> Forecast:
     if whole.fits:
         return whole
     return Forecast(whole.seconds, whole.memory_bytes, available, whole.parts, _advice(recipe, kspace, whole))
+
+
+def shortage(recipe: Recipe, kspace: KSpace) -> str | None:
+    """The advice of a forecast where the memory is not enough, else None; at once where there is plenty.
+
+    Raises
+    ------
+    InputError, ResourceError
+        As :func:`forecast`.
+    """
+    from napari_dainr.engine import resolved
+    from napari_dainr.probe import probe
+
+    recipe = resolved(recipe)
+    available = available_memory(recipe.device)
+    # More than any method holds: a dozen copies of the samples and of the images of all coils.
+    pixels = kspace.matrix[0] * kspace.matrix[1] * max(1.0, recipe.scale) ** 2 * recipe.upsample
+    frames = kspace.n_spokes / recipe.spokes_per_frame
+    numbers = kspace.n_coils * (kspace.n_spokes * kspace.n_readout + frames * pixels)
+    if 12 * 8 * numbers + PLENTY < available:
+        return None
+    memory = probe(recipe, kspace, seconds=False).memory_bytes
+    whole = Forecast(0.0, memory, available, {}, None)
+    return None if whole.fits else _advice(recipe, kspace, whole)
 
 
 def _advice(recipe: Recipe, kspace: KSpace, whole: Forecast) -> str:

@@ -5,7 +5,7 @@ steps and draws on a *hollow* problem, whose transforms do nothing; the rest is 
 is timed beside it, at the true size. So there is no table of methods that could go out of date: whatever a method
 does is really done, on a few frames where a step sees but a few, else on all frames and a part of the pixels.
 Memory is counted, not sampled: every tensor that comes and goes on a hollow problem of few frames, for two numbers
-of frames, and from there to all. docs/adr/0010-forecast.md has the reasons and how well it does.
+of frames, and from there to all. docs/adr/0011-forecast.md has the reasons and how well it does.
 """
 
 from __future__ import annotations

@@ -52,15 +52,15 @@ class RunFolder:
         """The series of this run; raises InputError where there is none."""
         return load_series(self.path)
 
-    def open_for(self, recipe: Recipe, resume: bool) -> None:
-        """Make the folder for a new run, or check that it holds the run to be resumed.
+    def check_for(self, recipe: Recipe, resume: bool) -> None:
+        """Check that the folder is free for a new run, or holds the run to be resumed; changes nothing.
 
         Raises
         ------
         InputError
             If the folder is already in use, or holds another run than the one to resume.
         ExportError
-            If it cannot be made or written.
+            If it cannot be read.
         """
         if resume:
             stored = self.recipe()
@@ -91,6 +91,20 @@ class RunFolder:
             raise InputError(
                 f"{self.path.name}: already exists and is not empty; choose a new folder, or --resume to go on with it."
             )
+
+    def open_for(self, recipe: Recipe, resume: bool) -> None:
+        """Make the folder for a new run; one to be resumed is there.
+
+        Raises
+        ------
+        InputError
+            As :meth:`check_for`.
+        ExportError
+            If it cannot be made or written.
+        """
+        self.check_for(recipe, resume)
+        if resume:
+            return
         self._made = not self.path.exists()
         self._fresh = True
         try:

@@ -39,8 +39,9 @@ def loaded_by(modules: list[str]) -> set[str]:
     [
         ("__init__", "errors", "data", "recipe", "methods/config", "trajectory", "metrics", "analysis", "io"),
         ("phantom",),
+        ("forecast", "machine"),
     ],
-    ids=["data, recipe and files", "phantom"],
+    ids=["data, recipe and files", "phantom", "forecast"],
 )
 def test_data_side_loads_no_torch_and_no_qt(places: tuple[str, ...]) -> None:
     loaded = loaded_by(modules_under(*places))
@@ -64,6 +65,6 @@ def test_command_line_starts_without_torch_or_qt() -> None:
 
 
 def test_engine_loads_no_qt_and_no_napari() -> None:
-    loaded = loaded_by(modules_under("engine", "methods", "coils", "ops", "inr"))
+    loaded = loaded_by(modules_under("engine", "probe", "methods", "coils", "ops", "inr"))
     assert "torch" in loaded
     assert not loaded & QT_AND_NAPARI
