@@ -123,7 +123,7 @@ def extract(
                     heads.append(_row(one.head, one.data, one.trajectory))
                     data.append(one.data)
                     trajectories.append(one.trajectory)
-        except (EOFError, RuntimeError):
+        except (EOFError, RuntimeError, BufferError, ValueError):
             raise InputError("is truncated or damaged, or no stream of raw data; copy or convert it again.") from None
     require(bool(heads), "holds no acquisitions, but images or other results; give the raw data of the scan.")
     table = np.array(heads, dtype=_HEAD)

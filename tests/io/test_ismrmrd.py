@@ -321,9 +321,7 @@ def test_headers_that_cannot_be(edit: Edit, old: str, new: str, message: str) ->
         read_kspace(edit(xml=lambda xml: xml.replace(old, new)))
 
 
-@pytest.mark.parametrize(
-    ("coil", "value", "words"), [(1, np.nan, "coil 1: NaN or Inf"), (2, 0, "coil 2: all zero")]
-)
+@pytest.mark.parametrize(("coil", "value", "words"), [(1, np.nan, "coil 1: NaN or Inf"), (2, 0, "coil 2: all zero")])
 def test_dead_coils_are_left_out_with_a_word(
     make_kspace: Make, edit: Edit, coil: int, value: float, words: str
 ) -> None:
