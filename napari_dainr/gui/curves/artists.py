@@ -15,6 +15,8 @@ __all__ = ["CurveArtists"]
 
 CURSOR = "#e8b23a"
 LEGEND_PX, PHASE_PX = 17, 15
+LOW_PX = 170
+"""A plot that is lower does without a label of the axis of time, and has a closer legend."""
 ARRIVAL_PX = 8
 """From the upper edge of the axes to the middle of a triangle of arrival."""
 MOST_MARKERS = 60
@@ -195,19 +197,24 @@ class CurveArtists:
 
         ``below`` keeps more pixels free under the axes.
         """
+        from matplotlib.ticker import FuncFormatter
+
         axes, width, height = self.axes, max(size[0], 200.0), max(size[1], 100.0)
         ratio = axes.figure.dpi / 100.0
-        axes.set_xlabel(labels[0], labelpad=1)
+        low = height / ratio < LOW_PX
+        unit = " s" if low and labels[0].endswith("(s)") else ""
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{unit}"))
+        axes.set_xlabel("" if unit else labels[0], labelpad=1)
         axes.set_ylabel(labels[1], labelpad=3)
-        rows = self._put_legend(legend, width / ratio)
+        rows = self._put_legend(legend, width / ratio, low)
         top = 6 + LEGEND_PX * rows + (PHASE_PX if phases else 0)
         axes.figure.subplots_adjust(
             left=min(0.4, 62 * ratio / width), right=1 - 12 * ratio / width,
-            bottom=min(0.4, (36 + below) * ratio / height), top=1 - min(0.5, top * ratio / height),
+            bottom=min(0.4, ((22 if unit else 36) + below) * ratio / height), top=1 - min(0.5, top * ratio / height),
         )  # fmt: skip
         self._put_phases(phases, height / ratio)
 
-    def _put_legend(self, legend: Sequence[LegendEntry], width: float) -> int:
+    def _put_legend(self, legend: Sequence[LegendEntry], width: float, close: bool) -> int:
         from matplotlib.lines import Line2D
 
         old = self.axes.get_legend()
@@ -225,14 +232,16 @@ class CurveArtists:
                 )
             else:
                 handles.append(Line2D([], [], color=self._colours[1], linestyle=style, linewidth=1.4, label=text))
-        room, needs = width - 90, [42 + 5.6 * len(text) for text, _ in legend]
+        room = width - 76
+        needs = [(30 if close else 42) + (5.2 if close else 5.6) * len(text) for text, _ in legend]
         columns = len(needs)
         if sum(needs) > room:  # two rows if the longest texts allow it, else as many as it takes
             half = -(-len(needs) // 2)
             columns = half if sum(sorted(needs)[-half:]) <= room else max(1, int(room // max(needs)))
         self.axes.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False, fontsize=8,
-            labelcolor=self._colours[1], borderaxespad=0.1, handlelength=2.6, columnspacing=1.4, labelspacing=0.25,
+            handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False,
+            fontsize=7.5 if close else 8, labelcolor=self._colours[1], borderaxespad=0.1,
+            handlelength=1.9 if close else 2.6, columnspacing=0.9 if close else 1.4, labelspacing=0.25,
             borderpad=0.1,
         )  # fmt: skip
         return -(-len(handles) // columns)

@@ -11,10 +11,10 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QTabWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -136,7 +136,10 @@ class QuantityTable(QTableWidget):
         if text == "not defined":
             return "Not defined for this curve." + " Double-click to type a time." * (key == "bolus_arrival_time_s")
         if key == "bolus_arrival_time_s":
-            return f"By {found.onset_method}. Native temporal resolution {found.frame_duration_s:.3g} s."
+            return (
+                f"At {found.onset_s:.2f} s on the axis of time, {shown(found.bolus_arrival_time_s)} s from the first "
+                f"point of the curve; {found.onset_method}. Native temporal resolution {found.frame_duration_s:.3g} s."
+            )
         if key in ("auc", "auc_relative") and found.auc_from_s is not None and found.auc_to_s is not None:
             return f"From {found.auc_from_s:.2f} s to {found.auc_to_s:.2f} s."
         if key == "baseline":
@@ -242,15 +245,13 @@ class Tables(QTabWidget):
         self.agent = ComboBox([(key, text.partition(" (")[0].capitalize()) for key, text in AGENTS.items()],
                               "Contrast agent; it decides how late phases are called.")  # fmt: skip
         self.agent.setMinimumWidth(168)
-        self.reset = QToolButton()
-        self.reset.setText("Suggest again")
+        self.reset = QPushButton("Suggest again")
         self.reset.setToolTip("Forget the changes and take the suggestion.")
-        self.note = Note()
         self.phase_note = Note()
         first, second = QWidget(), QWidget()
-        for page, table, row, note in (
-            (first, self.quantities, (QLabel("Arrival"), self.onset, QLabel("AUC"), self.auc_s), self.note),
-            (second, self.phases, (QLabel("Agent"), self.agent, self.reset), self.phase_note),
+        for page, table, row in (
+            (first, self.quantities, (QLabel("Arrival"), self.onset, QLabel("AUC"), self.auc_s)),
+            (second, self.phases, (QLabel("Agent"), self.agent, self.reset)),
         ):
             column = QVBoxLayout(page)
             column.setContentsMargins(2, 3, 2, 0)
@@ -262,8 +263,9 @@ class Tables(QTabWidget):
             column.addLayout(line)
             table.setMinimumHeight(30)
             column.addWidget(table, 1)
-            column.addWidget(note)
-        self.note.hide()
+        column.addWidget(self.phase_note)
+        # Two lines, whatever it says: a label that wraps would ask for room it does not need.
+        self.phase_note.setFixedHeight(2 * self.phase_note.fontMetrics().lineSpacing() + 4)
         self.addTab(first, "Quantities")
         self.addTab(second, "Phases")
         self.setMinimumWidth(250)
