@@ -26,6 +26,8 @@ from napari_dainr.recipe import Finished, Notice, recipe_from, run
 
 SMALL = {"width": 24, "depth": 2, "n_min": 4, "table_log2": 10, "feature_steps": 6, "n_steps": 8, "members": 2}
 WIDTH = 6
+SMALLEST = {"edsr": (8, 2), "mdsr": (8, 2, 2), "rdn": (8, 6, 2, 2), "swinir": (12, [2, 2], 3, 4, 24, 3, False)}
+"""Sizes of a small network of each architecture of Table V."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,12 +95,33 @@ def test_the_network_sees_the_maps_of_each_frame(tiny_problem: Problem, weights:
     assert next(iter(field.canonical.network.parameters())).shape[1] == grid + WIDTH  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("shown", ["magnitude", "complex"])
-def test_beats_nufft(tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], weights: Path, shown: str) -> None:
-    first = fitted_psnr(density_compensated(tiny_problem))
-    method = method_for(weights, n_steps=100, width=32, depth=3, members=1, extractor_input=shown)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_each_extractor_beats_nufft_and_resumes(
+    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], nufft_psnr: float, tmp_path: Path, architecture: str
+) -> None:
+    """Every row of Table V, with small networks of random weights; stopped among the frames and in the fit."""
+    torch.manual_seed(0)
+    torch.save(ARCHITECTURES[architecture](*SMALLEST[architecture]).state_dict(), tmp_path / "small.pt")
+    changes = {"extractor": architecture, "n_steps": 100, "members": 1, "learning_rate": 1e-2}
+    method = method_for(tmp_path / "small.pt", **changes)
+    straight = go(method, tiny_problem, method.start(tiny_problem))
+    assert fitted_psnr(method.image(straight)) > nufft_psnr + 2
+    set_threads(1)  # one frame per step, so that extraction is divided
+    for stop in (3, STEPS + 60):
+        stopped = go(method, tiny_problem, method.start(tiny_problem), stop)
+        assert (stopped.images is None) == (stop > STEPS)
+        packed = {name: tensor.clone() for name, tensor in method.pack(stopped).items()}
+        other = method_for(tmp_path / "small.pt", **changes)
+        resumed = go(other, tiny_problem, other.unpack(packed, torch.device("cpu")))
+        assert torch.equal(other.image(resumed), method.image(straight)), stop
+
+
+def test_beats_nufft_when_the_complex_image_is_shown(
+    tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], nufft_psnr: float, weights: Path
+) -> None:
+    method = method_for(weights, n_steps=100, width=32, depth=3, members=1, extractor_input="complex")
     state = go(method, tiny_problem, method.start(tiny_problem))
-    assert fitted_psnr(method.image(state)) > first + 4
+    assert fitted_psnr(method.image(state)) > nufft_psnr + 4
 
 
 def test_the_image_follows_the_maps(tiny_problem: Problem, weights: Path) -> None:
