@@ -241,9 +241,16 @@ class Session:
             if self._viewer is not None and (lasting or job.generation == self._generation):
                 then(outcome)
 
+        def finished() -> None:
+            """A worker that napari quit returns nothing; one that returned something comes here after that."""
+            if self._delivering:
+                QTimer.singleShot(0, finished)
+            else:
+                self._close(job)
+
         worker = create_worker(work, job, *more, _start_thread=False, _worker_class=JobWorker)
         worker.returned.connect(returned)
-        worker.finished.connect(lambda: self._close(job))  # a worker that napari quit returns nothing
+        worker.finished.connect(finished)
         self._open_jobs.append(job)
         at_work(self, self.abandon)
         self._timer.start()

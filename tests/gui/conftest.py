@@ -100,7 +100,10 @@ class ScriptedEngine:
             time.sleep(self.step_s)
             step += 1
             self.steps_done = step
-            yield Progress(step, self.n_steps, "fit", {"loss": 1 / step}, 0.1, 10.0, 1.0)
+            memory = self.memory_bytes[step % 3]
+            yield Progress(
+                step, self.n_steps, "fit", {"loss": 1 / step}, 0.1, 10.0, 1.0, memory, max(self.memory_bytes)
+            )
             if preview_hz and step % 5 == 1:
                 yield Preview(step, self.series(recipe, kspace, float(step)))
             stopped = stop.is_set()

@@ -367,7 +367,7 @@ def test_the_plot_follows_the_theme(dock: Any, viewer: Any, engine: ScriptedEngi
 
 
 def test_no_place_for_the_run_is_a_banner_and_start_still_works(
-    dock: Any, load_tiny: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+    dock: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_tiny()
 
