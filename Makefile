@@ -26,8 +26,7 @@ ARGS ?=
 MUTANTS ?= 10000
 BENCH ?= $(wildcard benchmarks/*.py)
 
-# What the viewer needs beside the package; ".[all]" brings PyQt6.
-VIEWER := $(if $(filter pyqt6,$(QT)),-e ".[all]",-e . "napari[$(QT),optional]")
+VIEWER := $(if $(filter pyqt6,$(QT)),all,$(QT))
 # qtpy and pytest-qt read them; the second overrides qt_api of pyproject.toml.
 export QT_API := $(QT)
 export PYTEST_QT_API := $(QT)
@@ -83,7 +82,7 @@ $(VENV)/.base: $(VENV)/.made $(INPUTS)
 # The viewer, the tests and the linters.
 $(VENV)/.dev: $(VENV)/.made $(INPUTS)
 	@echo "Installing napari-dainr with viewer and test tools into $(VENV) (some minutes the first time)"
-	$(PIP) $(VIEWER) --group dev
+	$(PIP) -e ".[$(VIEWER)]" --group dev
 	touch $(VENV)/.base $@
 
 $(VENV)/.system: $(VENV)/.made tools/system-packages.sh
