@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_dainr.data import ImageSeries
-from napari_dainr.errors import ExportError
 from napari_dainr.io.atomic import atomic_files
-from napari_dainr.io.facts import WRITTEN_BY, facts_text, holds_mark, series_facts
+from napari_dainr.io.facts import WRITTEN_BY, facts_text, keep_raw_data, series_facts
 
 __all__ = ["TIME", "write_cfl"]
 
@@ -30,7 +29,8 @@ def write_cfl(series: ImageSeries, path: Path) -> None:
     """
     path = Path(path)
     beside = path.with_suffix(".hdr")
-    _keep_raw_data(path, beside)
+    for file in (path, beside):  # only a pair of ours is replaced
+        keep_raw_data(file, f"# Creator\n{WRITTEN_BY}\n".encode(), marked=beside)
     # The first axis is the fastest: that is (frame, y, x) as it lies in memory.
     image = np.ascontiguousarray(series.image, dtype="<c8")
     sizes = [1] * DIMENSIONS
@@ -53,11 +53,3 @@ def write_cfl(series: ImageSeries, path: Path) -> None:
             raise ValueError("the header differs")
 
     atomic_files([path, beside], write, verify, image.nbytes + len(text))
-
-
-def _keep_raw_data(path: Path, beside: Path) -> None:
-    """Both suffixes are those of raw data as well, so only a pair of ours is replaced."""
-    ours = holds_mark(beside, f"# Creator\n{WRITTEN_BY}\n".encode())
-    for file in (path, beside):
-        if file.is_file() and file.stat().st_size and not ours:
-            raise ExportError(f"{file.name}: is there already and may be raw data; choose another name or move it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError
 
-__all__ = ["ORIENTATION", "WRITTEN_BY", "facts_text", "holds_mark", "series_facts"]
+__all__ = ["ORIENTATION", "WRITTEN_BY", "facts_text", "keep_raw_data", "series_facts"]
 
 WRITTEN_BY = "napari-dainr"
 """Mark by which files of this program are known, so that only they are replaced."""
+
+_NEAR_START = 1 << 16
 
 ORIENTATION = (
     "Unknown. What is stored makes viewers show the columns from left to right and the rows from top to bottom; it "
@@ -48,10 +51,25 @@ def facts_text(facts: dict[str, Any], name: str, indent: int | None = 1) -> str:
         raise ExportError(f"{name}: the facts of the series cannot be written as JSON ({error}).") from None
 
 
-def holds_mark(path: Path, mark: bytes, within: int = 1 << 16) -> bool:
-    """Whether a file has these bytes near its start; nothing of it is parsed."""
+def keep_raw_data(path: Path, mark: bytes, *, marked: Path | None = None) -> None:
+    """Raise ExportError if a file is there that is not an export of ours: its suffix is one of raw data as well.
+
+    Parameters
+    ----------
+    path
+        Where an export is going to be written.
+    mark
+        Bytes that every export of ours has near its start; nothing of a file is parsed.
+    marked
+        The file that has the mark, where it is not ``path``.
+    """
+    # os.path, because pathlib raises where a name is too long; that is told when it is written.
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return
     try:
-        with path.open("rb") as file:
-            return mark in file.read(within)
+        with (marked or path).open("rb") as file:
+            ours = mark in file.read(_NEAR_START)
     except OSError:
-        return False
+        ours = False
+    if not ours:
+        raise ExportError(f"{path.name}: is there already and may be raw data; choose another name or move it.")

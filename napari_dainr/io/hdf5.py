@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
-from napari_dainr.errors import ExportError
 from napari_dainr.io.atomic import atomic_write
-from napari_dainr.io.facts import ORIENTATION, WRITTEN_BY, holds_mark
+from napari_dainr.io.facts import ORIENTATION, WRITTEN_BY, keep_raw_data
 
-__all__ = ["SCHEMA", "hdf5_bytes", "keep_raw_data", "write_hdf5"]
+__all__ = ["MARK", "SCHEMA", "hdf5_bytes", "write_hdf5"]
 
 SCHEMA = 1
 """Version of the layout (docs/how-to/export-formats.md)."""
+
+
+MARK = f"{WRITTEN_BY} images"
+"""Attribute of the root by which exports are told from raw data."""
 
 
 def hdf5_bytes(fill: Callable[[Any], None]) -> bytes:
@@ -30,17 +33,11 @@ def hdf5_bytes(fill: Callable[[Any], None]) -> bytes:
     import h5py
 
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
-        file.attrs["written_by"] = np.bytes_(f"{WRITTEN_BY} images")
+        file.attrs["written_by"] = np.bytes_(MARK)
         file.attrs["note"] = np.bytes_(RESEARCH_USE)
         fill(file)
         file.flush()
         return bytes(file.id.get_file_image())
-
-
-def keep_raw_data(path: Path) -> None:
-    """Raise ExportError if a file is there that may be raw data: these suffixes are theirs as well."""
-    if path.is_file() and path.stat().st_size and not holds_mark(path, f"{WRITTEN_BY} images".encode()):
-        raise ExportError(f"{path.name}: is there already and may be raw data; choose another name or move it.")
 
 
 def write_hdf5(series: ImageSeries, path: Path) -> None:
@@ -55,7 +52,7 @@ def write_hdf5(series: ImageSeries, path: Path) -> None:
     import h5py
 
     path = Path(path)
-    keep_raw_data(path)
+    keep_raw_data(path, MARK.encode())
     arrays: dict[str, tuple[NDArray[Any], dict[str, str]]] = {
         "image": (
             np.ascontiguousarray(series.image, dtype=np.complex64),

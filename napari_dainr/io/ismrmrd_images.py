@@ -13,7 +13,8 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
 from napari_dainr.io.atomic import atomic_write
-from napari_dainr.io.hdf5 import hdf5_bytes, keep_raw_data
+from napari_dainr.io.facts import keep_raw_data
+from napari_dainr.io.hdf5 import MARK, hdf5_bytes
 from napari_dainr.io.ismrmrd import TICK_S
 
 __all__ = ["IMAGES", "write_ismrmrd_images"]
@@ -43,7 +44,7 @@ def write_ismrmrd_images(series: ImageSeries, path: Path) -> None:
     from ismrmrd.hdf5 import image_header_dtype  # type: ignore[import-untyped,unused-ignore]
 
     path = Path(path)
-    keep_raw_data(path)
+    keep_raw_data(path, MARK.encode())
     if max(series.image.shape) > _MOST:
         raise InputError(f"{path.name}: has more than {_MOST} frames or pixels in a row; choose another format.")
     headers = _headers(series, image_header_dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def _facts(series: ImageSeries) -> dict[str, Any]:
 
 def keep_foreign(beside: Path) -> None:
     """Raise ExportError if a file stands in the place of the sidecar that is not one of ours."""
-    if not beside.exists():
+    if not os.path.exists(beside):  # unlike pathlib, it says so of a name that is too long
         return
     try:
         ours = json.loads(beside.read_text(encoding="utf-8"))["written_by"] == WRITTEN_BY

@@ -14,7 +14,6 @@ from napari_dainr.io.export_formats import FORMATS
 
 from .conftest import WAIT_MS
 
-
 SOME = [form for form in FORMATS if form.title in ("DICOM", "NIfTI", "BART")]
 """A folder, a suffix of two parts, a pair of files; every suffix is looked at in tests/io/test_exports_every.py."""
 

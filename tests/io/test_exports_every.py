@@ -256,6 +256,28 @@ def test_a_folder_of_that_name_is_left_alone(tmp_path: Path, suffix: str) -> Non
     assert [p.name for p in tmp_path.iterdir()] == [f"out{suffix}"]
 
 
+@SUFFIXES
+def test_places_that_cannot_be_written(tmp_path: Path, suffix: str) -> None:
+    long = f"{'x' * 300}{suffix}"
+    for path in (tmp_path / long, Path("/proc") / f"out{suffix}", tmp_path / "no" / f"out{suffix}"):
+        with pytest.raises(ExportError) as caught:
+            export_series(make_series(n_frames=2, size=(9, 7)), path)
+        told = str(caught.value)
+        assert told.startswith(f"{path.name}: ") and told.endswith(".") and "/" not in told, told
+    (tmp_path / "out").touch()
+    with pytest.raises(ExportError):
+        export_series(make_series(n_frames=2, size=(9, 7)), tmp_path / "out" / f"out{suffix}")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@FORMS
+@pytest.mark.parametrize("name", ["Größe ½ 😀", "two\nlines", "a b", "-o", "50%", "a.b.c", "x" * 200])
+def test_odd_names_are_written(tmp_path: Path, suffix: str, name: str) -> None:
+    path = tmp_path / f"{name}{suffix}"
+    export_series(make_series(n_frames=2, size=(9, 7)), path)
+    assert path.exists() and path in tmp_path.iterdir()
+
+
 def fill(disk: Path, free: int) -> None:
     """Leave about so many bytes of a disk."""
     (disk / "ballast").unlink(missing_ok=True)
