@@ -348,10 +348,12 @@ class CurvesDock(ScrollDock):
     def figure_plan(self) -> FigurePlan:
         """What a figure shows, as it is now."""
         mode, marks = self.view.mode, self.marks
+        by_hand = marks.arrivals_by_hand
+        facts = self._facts + " · triangles: bolus arrival set by hand" * bool(by_hand)
+        note = f"Contrast phases: {marks.phase_note[:1].lower()}{marks.phase_note[1:]}" if marks.phase_note else ""
         return FigurePlan(
             tuple(self._drawn), self.plot.labels, tuple(self.legend), self.toolbar.band.isChecked(),
-            self.plot.limits, marks.phases, None if mode == "signal" else self.baseline_s, self._facts,
-            marks.phase_note, marks.arrivals_by_hand,
+            self.plot.limits, marks.phases, None if mode == "signal" else self.baseline_s, facts, note, by_hand,
         )  # fmt: skip
 
     # ---------------------------------------------------------------- theme
