@@ -97,7 +97,8 @@ class LossPlot(StepPlot):
     def _line(self, name: str, colour: str) -> tuple[Any, Any]:
         if name not in self._lines:
             (thin,) = self._axes.plot([], [], color=colour, alpha=0.35, linewidth=0.8)
-            (strong,) = self._axes.plot([], [], color=colour, linewidth=1.6, label=name)
+            mark = "o" if name == HELD_OUT else None  # the first of them would be a line without length
+            (strong,) = self._axes.plot([], [], color=colour, linewidth=1.6, label=name, marker=mark, markersize=2.5)
             self._lines[name] = (thin, strong)
         return self._lines[name]
 
