@@ -31,14 +31,6 @@ def objective(problem: Problem, x: Tensor, lam: float) -> float:
     return float(0.5 * (residual.abs() ** 2).sum() + lam * temporal_difference(x).abs().sum())
 
 
-def test_difference_and_its_adjoint() -> None:
-    torch.manual_seed(0)
-    x, d = torch.randn(5, 3, 4, dtype=torch.complex64), torch.randn(4, 3, 4, dtype=torch.complex64)
-    left = torch.vdot(temporal_difference(x).flatten(), d.flatten())
-    right = torch.vdot(x.flatten(), temporal_difference_adjoint(d).flatten())
-    assert abs(left - right) < 1e-5 * abs(left)
-
-
 def test_the_result_is_a_minimum(tiny_problem: Problem) -> None:
     state = solve(tiny_problem, 800)
     frames = list(range(tiny_problem.n_frames))
