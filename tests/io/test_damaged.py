@@ -5,77 +5,22 @@ from __future__ import annotations
 import gzip
 import os
 import socket
-import struct
 import sys
 import time
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_dainr.data import ImageSeries, KSpace
+from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError, InputError
 from napari_dainr.io import EXPORTS, child, export_series, read_kspace
 from napari_dainr.io.ismrmrd import write_ismrmrd
 from napari_dainr.io.series import save_series
 
 Edit = Callable[..., Path]
-
-N_MUTANTS = int(os.environ.get("NAPARI_DAINR_MUTANTS", "64"))
-
-
-def _mutate(whole: bytes, rng: np.random.Generator) -> bytes:
-    data = bytearray(whole)
-    kind = rng.choice(["cut", "flip", "bomb", "noise", "double", "delete"])
-    # half of the damage goes to the first 2 kB, where the structure is
-    at = int(rng.integers(2048 if rng.random() < 0.5 else len(data)))
-    if kind == "cut":
-        return bytes(data[:at])
-    if kind == "flip":
-        for position in (at, *rng.integers(0, len(data), int(rng.integers(1, 30)))):
-            data[position] ^= 1 << int(rng.integers(8))
-    elif kind == "bomb":
-        value = int(rng.choice([0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]))
-        data[at : at + 8] = struct.pack("<Q", value | (value << 32))
-    elif kind == "noise":
-        data[at : at + 64] = rng.bytes(64)
-    elif kind == "double":
-        data[at:at] = data[at : at + 512]
-    else:
-        del data[at : at + int(rng.integers(1, 600))]
-    return bytes(data)
-
-
-def test_mutants_are_read_or_refused_in_one_sentence(scan: Path, tmp_path: Path) -> None:
-    whole = scan.read_bytes()
-
-    def try_one(seed: int) -> str:
-        path = tmp_path / f"mutant{seed}.h5"
-        path.write_bytes(_mutate(whole, np.random.default_rng(seed)))
-        start = time.monotonic()
-        try:
-            result = read_kspace(path, timeout_s=8)
-        except DainrError as error:
-            text = str(error)
-            assert text.startswith(path.name[:-3]), text
-            assert "\n" not in text, text
-            assert "Traceback" not in text, text
-            outcome = "refused"
-        else:
-            assert isinstance(result, KSpace)
-            assert np.isfinite(result.kdata).all()
-            outcome = "read"
-        assert time.monotonic() - start < 20
-        path.unlink()
-        return outcome
-
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(try_one, range(N_MUTANTS)))
-    assert outcomes.count("refused") > N_MUTANTS // 4  # the mutants do bite …
-    assert outcomes.count("read") > 0  # … and damage to padding is no reason to refuse
 
 
 def _zip(path: Path) -> None:
