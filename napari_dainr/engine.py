@@ -25,7 +25,7 @@ from napari_dainr.methods.fit import fit, make_method
 from napari_dainr.methods.held_out import hold_out
 from napari_dainr.methods.problem import make_problem
 from napari_dainr.recipe import HELD_OUT, Event, Finished, Notice, Preview, Recipe, Saved, recipe_from
-from napari_dainr.run_folder import RunFolder
+from napari_dainr.run_folder import RunFolder, facts_of
 from napari_dainr.series_grid import SeriesGrid
 
 __all__ = ["render", "resolved", "run_recipe"]
@@ -45,6 +45,7 @@ def run_recipe(
     preview_hz: float = 0.0,
     checkpoint_s: float = 30.0,
     snapshots: int = 0,
+    until: int | None = None,
 ) -> Iterator[Event]:
     """See :func:`napari_dainr.recipe.run`."""
     began = time.monotonic()
@@ -54,7 +55,7 @@ def run_recipe(
         out.open_for(recipe, resume)
     with _guarded(recipe, out):
         events = _events(
-            recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, snapshots, began
+            recipe, out, kspace, resume, stop or threading.Event(), preview_hz, checkpoint_s, snapshots, until, began
         )
         # Closed before the guard gives memory back: a generator that is left open holds model and data.
         with contextlib.closing(events):
@@ -94,6 +95,7 @@ def _events(
     preview_hz: float,
     checkpoint_s: float,
     snapshots: int,
+    until: int | None,
     began: float,
 ) -> Generator[Event, None, None]:
     device = torch.device(recipe.device)
@@ -101,6 +103,7 @@ def _events(
     yield Notice(f"device {recipe.device}, {recipe.threads} CPU threads, seed {recipe.seed}")
     if kspace is None:
         kspace = read_kspace(Path(recipe.data), recipe.importing)
+    data = facts_of(kspace) if out is not None else {"kdata_sha256": ""}
     for field, text in kspace.assumed.items():
         yield Notice(f"assumed {field}: {text}")
     binned = bin_spokes(kspace, recipe.spokes_per_frame, recipe.slice_index)
@@ -124,19 +127,31 @@ def _events(
     keep_at = {round(method.n_steps * k / (snapshots + 1)) for k in range(1, snapshots + 1)}
     look = max(1, method.n_steps // HELD_OUT_LOOKS)
     grid = SeriesGrid.of(binned, problem.unit)
-    if resume and out is not None:
-        state, _ = _saved_state(method, out, device)
+    if resume and out is not None and out.has_checkpoint:
+        state, meta = _saved_state(method, out, device)
+        if meta.get("data") not in (None, data["kdata_sha256"]):
+            raise InputError(
+                f"{out.path.name}: its checkpoint is of other data than {kspace.name} holds now; "
+                "give back the file that it was begun with, or choose a new folder."
+            )
+        if meta["generation"] == "previous":
+            yield Notice("the newest checkpoint is damaged; the one before it is used")
         yield Notice(f"resumed at step {state.step}")
+        out.rewind_log(state.step)
     else:
+        if resume and out is not None:
+            yield Notice("there is no checkpoint yet; the fit begins anew")
+            out.rewind_log(-1)
         state = method.start(problem)
     for text in method.notices:
         yield Notice(text)
 
+    saved_at = state.step if resume and out is not None and out.has_checkpoint else None
     clock = Clock(state.step, memory)
     last_preview = last_checkpoint = time.monotonic()
     told_stage, next_stage, before = "", method.stage(state), state.step
     for losses in fit(method, problem, state):
-        over = method.done(state) or stop.is_set()
+        over = method.done(state) or stop.is_set() or state.step == until
         # A method may skip steps, as where its feature converged early.
         snapshot_due = out is not None and any(before < step <= state.step for step in keep_at) and not over
         checkpoint_due = out is not None and time.monotonic() - last_checkpoint >= checkpoint_s
@@ -152,14 +167,11 @@ def _events(
             told_stage = stage
             values = {name: float(value) for name, value in losses.items()} | unseen
             if not all(math.isfinite(value) for value in values.values()):
-                raise DainrError(
-                    f"The fit diverged at step {state.step} (the loss is not a number): "
-                    "lower the learning rate, or go on from the last checkpoint with --resume."
-                )
+                raise _diverged(state.step, saved_at)
             yield clock.progress(state.step, method.n_steps, stage, values)
         # Measured after the yield: a consumer that pauses does not pile up previews and checkpoints.
         now = time.monotonic()
-        if stop.is_set():
+        if stop.is_set() or state.step == until:
             break
         if preview_hz > 0 and now - last_preview >= 1 / preview_hz:
             yield Preview(state.step, grid.preview(method, state, recipe))
@@ -169,7 +181,8 @@ def _events(
             save_series(grid.series(method, state, recipe), folder)
             yield Saved(folder, state.step)
         if out is not None and checkpoint_due:
-            yield _save(out, method, state, grid, recipe)
+            yield _save(out, method, state, grid, recipe, data["kdata_sha256"])
+            saved_at = state.step
             last_checkpoint = time.monotonic()
 
     stopped = not method.done(state)
@@ -178,11 +191,11 @@ def _events(
         yield Notice(f"stopped at step {state.step} of {method.n_steps} ({stage}); the result so far is kept")
     if out is not None:
         # Before the drawing, which may want more memory than there is: the fit is what takes long.
-        yield _save(out, method, state, grid, recipe)
+        yield _save(out, method, state, grid, recipe, data["kdata_sha256"])
     series = grid.series(method, state, recipe)
     seconds = time.monotonic() - began
     if out is not None:
-        out.finish(series, recipe, kspace, seconds, stopped, state.step, memory.peak())
+        out.finish(series, recipe, data, seconds, stopped, state.step, memory.peak())
         yield Saved(out.path, state.step)
     yield Finished(series, recipe, seconds, stopped, out.path if out is not None else None, memory.peak())
 
@@ -206,7 +219,9 @@ def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) ->
     with _guarded(recipe, out):
         began, memory = time.monotonic(), MemoryWatch(recipe.device)
         series = grid.series(method, state, recipe)
-        _save(out, method, state, grid, recipe)
+        if meta["generation"] == "previous":
+            out.log(Notice("the newest checkpoint is damaged; the one before it is drawn"))
+        _save(out, method, state, grid, recipe, meta.get("data"))
         out.finish(
             series,
             recipe,
@@ -220,8 +235,9 @@ def render(source: Path, target: Path, scale: float = 1.0, upsample: int = 1) ->
     return series
 
 
-def _save(out: RunFolder, method: Method, state: Any, grid: SeriesGrid, recipe: Recipe) -> Saved:
-    meta = {"geometry": grid.meta(), "recipe": recipe.shareable()}
+def _save(out: RunFolder, method: Method, state: Any, grid: SeriesGrid, recipe: Recipe, data: str | None) -> Saved:
+    """``data`` is the SHA-256 of the k-space, so that a run is not resumed with another."""
+    meta = {"geometry": grid.meta(), "recipe": recipe.shareable(), "data": data}
     save_state(method.pack(state), meta, out.state_path)
     return Saved(out.state_path, state.step)
 
@@ -248,6 +264,16 @@ def resolved(recipe: Recipe) -> Recipe:
     if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
         raise ResourceError(f"device is {device!r}, but there are only {torch.cuda.device_count()} GPUs; use cuda:0.")
     return recipe.model_copy(update={"device": device, "threads": recipe.threads or cores()})
+
+
+def _diverged(step: int, saved_at: int | None) -> DainrError:
+    if saved_at is None:
+        kept = "no checkpoint was written before"
+    else:
+        kept = f"the last good state, of step {saved_at}, is kept: --resume goes on from it"
+    return DainrError(
+        f"The fit diverged at step {step} (the loss is not a number); {kept}; lower the learning rate in a new run."
+    )
 
 
 def _out_of_memory(recipe: Recipe) -> ResourceError:

@@ -187,6 +187,7 @@ def run(
     preview_hz: float = 0.0,
     checkpoint_s: float = 30.0,
     snapshots: int = 0,
+    until: int | None = None,
 ) -> Iterator[Event]:
     """Carry out a recipe.
 
@@ -206,6 +207,8 @@ def run(
         Seconds between checkpoints.
     snapshots
         Series drawn and kept along the fit, evenly over its steps, in ``folder/snapshots/step-…``.
+    until
+        Stop after this step, as if ``stop`` had been set.
 
     Yields
     ------
@@ -228,4 +231,5 @@ def run(
         preview_hz=preview_hz,
         checkpoint_s=checkpoint_s,
         snapshots=snapshots,
+        until=until,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import sys
@@ -12,15 +13,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_dainr import RESEARCH_USE, __version__
 from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.errors import ExportError, InputError, reason_of
-from napari_dainr.io.atomic import write_text
+from napari_dainr.io.atomic import clear_unfinished, is_unfinished, write_text
+from napari_dainr.io.failpoints import reached
 from napari_dainr.io.series import load_series, save_series
-from napari_dainr.io.state import state_exists
+from napari_dainr.io.state import state_completed, state_exists
 from napari_dainr.recipe import Event, Notice, Progress, Recipe, Saved, load_recipe, save_recipe
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "facts_of"]
 
 PACKAGES = ("numpy", "torch", "finufft", "numba", "torchkbnufft", "cufinufft", "scipy")
 
@@ -40,6 +44,11 @@ class RunFolder:
         """Folder of the series kept at a step of the fit."""
         return self.path / "snapshots" / f"step-{step:06d}"
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to resume from; a run that was killed before can only begin anew."""
+        return state_completed(self.state_path)
+
     def recipe(self) -> Recipe:
         """The recipe of this run; raises InputError where there is none."""
         if not (self.path / "recipe.json").is_file():
@@ -47,6 +56,20 @@ class RunFolder:
                 f"{self.path.name}: is not a run folder: it holds no recipe.json; give a folder made by recon."
             )
         return load_recipe(self.path / "recipe.json")
+
+    def provenance(self) -> dict[str, Any]:
+        """How the series came about; raises InputError where it is not said or damaged."""
+        try:
+            facts = json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))
+            return {
+                name: facts[name] for name in ("step", "stopped", "series_sha256", "input", "rendered_from")
+            } | facts
+        except OSError as error:
+            raise InputError(
+                f"{self.path.name}/provenance.json: cannot be read ({reason_of(error)}); give a finished run."
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{self.path.name}/provenance.json: is damaged; repeat the run.") from None
 
     def series(self) -> ImageSeries:
         """The series of this run; raises InputError where there is none."""
@@ -76,13 +99,11 @@ class RunFolder:
                     f"({getattr(stored, differs[0])!r}, not {getattr(recipe, differs[0])!r}); "
                     "resume it with its own settings or choose a new folder."
                 )
-            if not state_exists(self.state_path):
-                raise InputError(
-                    f"{self.path.name}: has no checkpoint to resume from; run it without --resume in a new folder."
-                )
             return
         try:
-            in_use = self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+            in_use = self.path.is_file() or (
+                self.path.is_dir() and not all(is_unfinished(path) for path in self.path.iterdir())
+            )
         except OSError as error:
             raise ExportError(
                 f"{self.path.name}: the output folder cannot be used ({reason_of(error)}); choose another."
@@ -104,6 +125,7 @@ class RunFolder:
         """
         self.check_for(recipe, resume)
         if resume:
+            clear_unfinished(self.path)
             return
         self._made = not self.path.exists()
         self._fresh = True
@@ -115,6 +137,8 @@ class RunFolder:
             ) from None
         if not os.access(self.path, os.W_OK):
             raise ExportError(f"{self.path.name}: the output folder is not writable; choose another place.")
+        clear_unfinished(self.path)
+        reached("made folder")
         save_recipe(recipe, self.path / "recipe.json")
 
     def abandon(self) -> None:
@@ -130,6 +154,18 @@ class RunFolder:
             # Not empty any more: somebody else put something there, and it stays.
             with contextlib.suppress(OSError):
                 self.path.rmdir()
+
+    def rewind_log(self, step: int) -> None:
+        """Take out of ``log.csv`` what lies after a step, or was cut off: a run goes on from there."""
+        path = self.path / "log.csv"
+        if not path.is_file():
+            return
+        head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+        kept = [row for row in rows if row.endswith("\n") and _step_of(row) <= step]
+        if kept:
+            write_text(path, "".join([head, *kept]))
+        else:
+            path.unlink()
 
     def log(self, event: Event) -> None:
         """Append progress to ``log.csv`` and other events to ``log.txt``."""
@@ -155,14 +191,14 @@ class RunFolder:
         self,
         series: ImageSeries,
         recipe: Recipe,
-        kspace: KSpace | None,
+        data: dict[str, Any] | None,
         seconds: float,
         stopped: bool,
         step: int,
         peak_memory_bytes: int,
         rendered_from: str | None = None,
     ) -> None:
-        """Write the series and how it came about."""
+        """Write the series and how it came about; ``data`` is what :func:`facts_of` says."""
         digest = save_series(series, self.path)
         provenance: dict[str, Any] = {
             "notice": RESEARCH_USE,
@@ -172,7 +208,7 @@ class RunFolder:
             "packages": {name: _version(name) for name in PACKAGES},
             "recipe": recipe.shareable(),
             "settings": recipe.config().shareable(recipe.config().model_dump()),
-            "input": _input_facts(kspace),
+            "input": data,
             "rendered_from": rendered_from,
             "step": step,
             "stopped": stopped,
@@ -183,6 +219,12 @@ class RunFolder:
         write_text(self.path / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
 
 
+def _step_of(row: str) -> float:
+    """Step of a row of the log; infinite where the row is not whole."""
+    first, *others = row.split(",")
+    return int(first) if first.isdigit() and len(others) >= 4 else math.inf
+
+
 def _version(name: str) -> str | None:
     try:
         return version(name)
@@ -190,12 +232,10 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _input_facts(kspace: KSpace | None) -> dict[str, Any] | None:
+def facts_of(kspace: KSpace) -> dict[str, Any]:
     """What identifies the data without naming file, place or person."""
-    if kspace is None:
-        return None
     return {
-        "kdata_sha256": hashlib.sha256(kspace.kdata.tobytes()).hexdigest(),
+        "kdata_sha256": hashlib.sha256(np.ascontiguousarray(kspace.kdata).view(np.uint8).data).hexdigest(),
         "kdata_shape": list(kspace.kdata.shape),
         "detected": kspace.detected,
         "assumed": kspace.assumed,

@@ -22,6 +22,7 @@ from napari_dainr.cli import (
     open_viewer,
     recon,
     render,
+    rerun,
     simulate,
     xt,
 )
@@ -30,7 +31,22 @@ from napari_dainr.errors import DainrError
 
 __all__ = ["build_parser", "main"]
 
-COMMANDS = (info, recon, render, deformation, export, metrics, compare, curves, xt, simulate, demo, bench, open_viewer)
+COMMANDS = (
+    info,
+    recon,
+    rerun,
+    render,
+    deformation,
+    export,
+    metrics,
+    compare,
+    curves,
+    xt,
+    simulate,
+    demo,
+    bench,
+    open_viewer,
+)
 """In the order of the help text."""
 
 

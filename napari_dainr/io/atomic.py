@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -12,10 +13,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari_dainr.errors import DainrError, ExportError, reason_of
+from napari_dainr.io.failpoints import reached
 
-__all__ = ["atomic_files", "atomic_folder", "atomic_write", "write_text"]
+__all__ = ["atomic_files", "atomic_folder", "atomic_write", "clear_unfinished", "is_unfinished", "write_text"]
 
 _MARGIN = 1.2
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]+){0,2}")
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is what :func:`atomic_write` leaves behind where the process is killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Take away what killed processes left in a folder that nobody else writes to."""
+    for path in folder.iterdir():
+        if is_unfinished(path) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path, flags: int) -> None:
@@ -98,10 +113,14 @@ def atomic_write(
     _check_no_folder(path)
     _check_place(path, needed_bytes)
     temporary = _temporary(path)
+    reached(f"begin {path.name}")
     try:
         _write_and_check(temporary, writer, verify, path.name)
+        reached(f"verified {path.name}")
         os.replace(temporary, path)
+        reached(f"replaced {path.name}")
         _sync_folder(path.parent)
+        reached(f"settled {path.name}")
     except OSError as error:
         raise _not_placed(path, error) from error
     finally:
@@ -261,6 +280,7 @@ def _write_and_check(
 ) -> None:
     try:
         writer(temporary)
+        reached(f"written {name}")
         _sync_all(temporary)
     except DainrError:
         raise

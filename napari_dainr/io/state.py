@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from napari_dainr.errors import ExportError, InputError
 from napari_dainr.io.atomic import atomic_write, write_text
+from napari_dainr.io.failpoints import reached
 
-__all__ = ["load_state", "save_state", "state_exists"]
+__all__ = ["load_state", "save_state", "state_completed", "state_exists"]
 
 SCHEMA = "1"
 _COMPLEX = {"complex64": np.float32, "complex128": np.float64}
@@ -56,6 +57,14 @@ def state_exists(path: Path) -> bool:
     """Whether a state was ever saved there (it may still turn out to be damaged)."""
     path = Path(path)
     return path.is_file() or _beside(path, ".previous").is_file()
+
+
+def state_completed(path: Path) -> bool:
+    """Whether a state was ever saved there to the end (it may still turn out to be damaged).
+
+    Not so where the process was killed in the middle of the first save: its checksum comes last.
+    """
+    return any(_beside(Path(path), ending).is_file() for ending in (".sha256", ".previous.sha256"))
 
 
 def save_state(tensors: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> None:
@@ -95,7 +104,9 @@ def save_state(tensors: Mapping[str, Any], meta: Mapping[str, Any], path: Path) 
 
     def write(temporary: Path) -> None:
         with temporary.open("xb") as file:
-            file.write(data)
+            file.write(data[: len(data) // 2])
+            reached(f"half-written {path.name}")
+            file.write(data[len(data) // 2 :])
 
     def verify(temporary: Path) -> None:
         if _file_digest(temporary) != digest:
