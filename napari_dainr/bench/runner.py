@@ -149,8 +149,11 @@ class Runner:
                 process.wait()
             if problem is None and code != 0:
                 complaints.seek(0)
-                said = complaints.read().decode(errors="replace").strip().splitlines()
-                problem = f"the process that fits ended with code {code} ({said[-1] if said else 'it said nothing'})."
+                said = complaints.read().decode(errors="replace").strip()
+                print(said, file=sys.stderr)
+                # By its kind alone: what an error says may name a folder, and the report goes out.
+                kind = said.splitlines()[-1].partition(":")[0] if said else "it said nothing"
+                problem = f"the process that fits ended with code {code} ({kind})."
         if problem is not None:
             raise ResourceError(problem)
         done = Measured.load(folder)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_dainr.bench import runner as runner_module
 from napari_dainr.bench.ablations import feature_choices
 from napari_dainr.bench.bench import Bench, Column, table_of, with_settings
 from napari_dainr.bench.child import FitClock
@@ -144,6 +145,17 @@ def test_a_finished_job_names_files_without_their_folders(tmp_path: Path) -> Non
     assert str(tmp_path) in whole and str(tmp_path) not in names and "anna" not in names
     again = Job.from_json(names)
     assert (again.recipe.data, again.recipe.settings["extractor_weights"]) == (item.path.name, "edsr.pt")
+
+
+def test_a_crash_is_told_without_the_folders_it_speaks_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner_module, "_START", "raise OSError('/home/anna/scan.h5')")
+    (item,) = make_items(load_suite_of(tmp_path), tmp_path / "data")
+    runner = Runner(tmp_path / "runs", quiet=True)
+    assert runner(job_for(item, method_choice("nufft")), "NuFFT") is None
+    assert list(runner.failed.values()) == ["the process that fits ended with code 1 (OSError)."]
+    assert "/home/anna/scan.h5" in capsys.readouterr().err
 
 
 def load_suite_of(folder: Path) -> Suite:
