@@ -15,6 +15,7 @@ from napari_dainr.gui._parts import Banner, Note, section
 from napari_dainr.gui._run_panel import RunPanel
 from napari_dainr.gui._sections import DataSection, ReconstructionSection
 from napari_dainr.gui._session import Session
+from napari_dainr.io import KSPACE_SUFFIXES
 from napari_dainr.io.export_formats import dialog_filter, with_suffix
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReconstructionDock", "find_dock", "open_dock"]
 
-FILE_FILTER = "ISMRMRD k-space (*.h5 *.hdf5 *.mrd);;All files (*)"
+FILE_FILTER = f"Raw k-space ({' '.join(f'*{suffix}' for suffix in KSPACE_SUFFIXES)});;All files (*)"
 
 
 class ReconstructionDock(ScrollDock):

@@ -159,7 +159,10 @@ def _rule(
             f"the {best.rule} leaves {100 * best.unexplained:.1f} % of the central k-space unexplained, "
             f"the next best, the {second.rule}, {100 * second.unexplained:.1f} %"
         )
-    header = f"none in the file; the header says {acquired.kind}"
+    # What the readouts themselves say of it stands beside this, where the header is silent or wrong.
+    header = (
+        "none in the file" if "readouts" in acquired.detected else f"none in the file; the header says {acquired.kind}"
+    )
     if ranked and best.unexplained < _FITS:
         clear = best.unexplained < 0.6 * second.unexplained
         detected["trajectory"] = f"{header}; {said}" if clear else header

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPORTS", "KSPACE_SUFFIXES", "export_series", "read_kspace"]
 
-KSPACE_SUFFIXES = (".h5", ".hdf5", ".mrd", ".ismrmrd")
-"""Suffixes under which raw data in HDF5 is looked for; any other file that is HDF5 inside is read as well."""
+KSPACE_SUFFIXES = (".h5", ".hdf5", ".mrd", ".dat")
+"""Suffixes under which raw data is looked for, here and in napari.yaml; a file of another name is known by its content."""
 
 EXPORTS: dict[str, str] = {suffix: f"{form.title}: {form.holds}" for form in FORMATS for suffix in form.suffixes}
 """Suffix of each format that :func:`export_series` writes → what it is, and what of the image it holds."""

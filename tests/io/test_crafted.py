@@ -177,7 +177,7 @@ def _many(file: h5py.File) -> None:
 
 
 def _names(file: h5py.File) -> None:
-    for name in ("dataset\u202e", "datas\u00e9t", "\U0001f600", "x" * 10000):
+    for name in ("dataset\u202e", "d\u00e4taset", "\U0001f600", "x" * 10000):
         file[f"{name}/xml"] = "x"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from napari_dainr.errors import InputError
 from napari_dainr.importing import ImportOptions
-from napari_dainr.io import read_kspace
+from napari_dainr.io import KSPACE_SUFFIXES, read_kspace
 from napari_dainr.io.formats import read_acquired
 from napari_dainr.trajectory import radial_ktraj
 
@@ -252,3 +252,11 @@ def test_what_the_real_files_are(real: list[Path]) -> None:
         assert (one.matrix, one.fov_mm, one.centre_sample) == ((256, 256), (256.0, 256.0), 128)
         assert "Pulseq" in one.assumed["field of view"]
     assert "does not fit" in read_kspace(real[1]).detected["times"]
+
+
+def test_the_viewer_offers_the_suffixes_that_are_read(repository: Path) -> None:
+    import yaml
+
+    readers = yaml.safe_load((repository / "napari.yaml").read_text())["contributions"]["readers"]
+    patterns = {pattern for reader in readers for pattern in reader["filename_patterns"]}
+    assert {f"*{suffix}" for suffix in KSPACE_SUFFIXES} <= patterns
