@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -365,6 +366,40 @@ def test_room_is_asked_for_before_anything_is_written(disk: Path, suffix: str) -
         export_series(make_series(n_frames=6, size=(64, 48)), disk / f"out{suffix}")
     (disk / "ballast").unlink()
     assert tree(disk) == old
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+import numpy as np
+from napari_dainr.data import ImageSeries
+from napari_dainr.io import export_series
+path = Path(sys.argv[1])
+def series(n):
+    image = np.full((n, 40, 30), n, np.complex64)
+    return ImageSeries(image, 0.1 * np.arange(n), (1.0, 1.0), 0.1, np.zeros(n, bool), "nufft")
+export_series(series(3), path)
+print("begun", flush=True)
+while True:
+    for n in (4, 5, 3):
+        export_series(series(n), path)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".dcm", ".zarr", ".h5", ".npy"])
+def test_killed_at_any_moment(tmp_path: Path, suffix: str) -> None:
+    """What stands at the path is one export or the other, never a part or a mixture."""
+    path, rng = tmp_path / f"out{suffix}", np.random.default_rng(3)
+    for _ in range(8):
+        command = [sys.executable, "-c", ENDLESS, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None and process.stdout.readline() == "begun\n"
+            time.sleep(float(rng.uniform(0, 0.2)))
+            process.kill()
+        found = np.abs(READERS[suffix](path))
+        assert len(found) in (3, 4, 5)
+        np.testing.assert_allclose(found, len(found), rtol=1e-4)
 
 
 def _curves(path: Path, n: int) -> None:
