@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, side_by_side, sum_gradients
+from napari_dainr.inr.averaging import WeightAverage
+from napari_dainr.inr.fitting import (
+    NetworkFit,
+    adamw,
+    item_of_step,
+    late_decay,
+    member_seed,
+    side_by_side,
+    sum_gradients,
+)
 from napari_dainr.inr.parallel import get_threads, set_threads
 
 
@@ -83,3 +92,44 @@ def test_descending_is_adam() -> None:
     before, gradient = network.weight.detach().clone(), torch.tensor([[2.0, -0.5, 1e-3]])
     NetworkFit.new(network, 0.1, weight_decay=0.2, ema=0.0).descend([gradient], rate=0.5)
     assert torch.allclose(network.weight, before * (1 - 0.05 * 0.2) - 0.05 * gradient.sign(), atol=1e-5)
+
+
+def test_groups_keep_their_own_rates_and_what_has_no_gradient_stays() -> None:
+    network = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    first, second, third = network.parameters()
+    optimiser = adamw(
+        {"params": [first, third], "lr": 0.1, "weight_decay": 0.0},
+        {"params": [], "lr": 1.0, "weight_decay": 0.0},
+        {"params": [second], "lr": 0.3, "weight_decay": 0.0},
+    )
+    before = [p.detach().clone() for p in (first, second, third)]
+    fit = NetworkFit(network, optimiser, WeightAverage.over(network, 0.0))
+    assert fit.average is None
+    for _ in range(2):  # the rate is of the first one, not of the last step's
+        fit.descend([torch.ones(1, 2), torch.ones(1, 1), None], rate=0.5)
+    assert torch.allclose(first, before[0] - 2 * 0.05, atol=1e-5)
+    assert torch.allclose(second, before[1] - 2 * 0.15, atol=1e-5)
+    assert torch.equal(third, before[2])
+
+
+def test_a_packed_fit_goes_on_where_it_was() -> None:
+    def fresh(seed: int) -> NetworkFit:
+        torch.manual_seed(seed)
+        return NetworkFit.new(nn.Linear(3, 2), 0.1, weight_decay=0.01, ema=0.9)
+
+    draw = torch.Generator().manual_seed(0)
+    steps = [[torch.randn(2, 3, generator=draw), torch.randn(2, generator=draw)] for _ in range(5)]
+    straight, stopped, resumed = fresh(0), fresh(0), fresh(1)
+    for gradients in steps:
+        straight.descend([g.clone() for g in gradients])
+    for gradients in steps[:2]:
+        stopped.descend([g.clone() for g in gradients])
+    resumed.unpack({name: tensor.clone() for name, tensor in stopped.pack().items()} | {"other": torch.zeros(1)})
+    for gradients in steps[2:]:
+        resumed.descend([g.clone() for g in gradients])
+    expected, found = straight.pack(), resumed.pack()
+    assert expected.keys() == found.keys() and all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_members_of_neighbouring_seeds_differ() -> None:
+    assert len({member_seed(seed, member) for seed in range(10) for member in range(16)}) == 160
