@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,10 +112,8 @@ def test_siemens_files(name: str, tmp_path: Path) -> None:
     make, message = TWIX[name]
     path = tmp_path / "scan.dat"
     make(path)
-    start = time.monotonic()
     with pytest.raises(InputError, match=rf"^scan\.dat: .*({message})"):
-        read_kspace(path, timeout_s=20)
-    assert time.monotonic() - start < 10
+        read_kspace(path, timeout_s=8)
 
 
 def test_a_path_with_a_line_feed(tmp_path: Path) -> None:
@@ -231,10 +228,9 @@ HDF5: dict[str, Callable[[h5py.File], None]] = {
 def test_hdf5_files(name: str, tmp_path: Path) -> None:
     path = tmp_path / "scan.h5"
     _hdf5(path, HDF5[name])
-    start = time.monotonic()
     with pytest.raises(InputError, match=r"^scan\.h5: ") as caught:
-        read_kspace(path, timeout_s=20)
-    assert time.monotonic() - start < 10
+        read_kspace(path, timeout_s=8)
+    assert "longer than" not in str(caught.value)
     assert "root:" not in str(caught.value)  # nothing of a file that was pointed at
 
 

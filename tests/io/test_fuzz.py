@@ -25,7 +25,7 @@ from .mutation import mutate
 from .worker import Worker
 
 N_MUTANTS = int(os.environ.get("NAPARI_DAINR_MUTANTS", "300"))
-LIMIT_S = 8.0
+LIMIT_S = 6.0
 """What reading a mutant may take before its child is ended; with start and checks it then stays within 10 s."""
 
 Ranges = tuple[tuple[int, int], ...]
