@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import typing
+from pathlib import Path
 from typing import Any
 
 __all__ = ["add_import_flags", "import_values"]
@@ -41,4 +42,7 @@ def import_values(args: argparse.Namespace) -> dict[str, Any]:
         if given is not None:
             text = ",".join(given) if isinstance(given, list) else given
             values[name] = value_of(name, text) if isinstance(text, str) else text
+    if values.get("trajectory_file"):
+        # A recipe is run again from any folder.
+        values["trajectory_file"] = str(Path(values["trajectory_file"]).resolve())
     return values

@@ -113,3 +113,21 @@ def test_the_real_radial_file(shared_data: Path, tmp_path: Path) -> None:
     seq = seq_writer.write(tmp_path / "same.seq", np.arange(256) * 180 / 256, 256, 0.256, oversampling=1)
     kspace = read(files[0], seq)
     assert (kspace.matrix, kspace.detected["angle step"]) == ((256, 256), "0.703°")
+
+
+def test_the_recipe_keeps_the_whole_path_of_the_sequence(
+    tmp_path: Path, scan_without: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_dainr.cli import main
+
+    seq_writer.write(tmp_path / "radial.seq", np.arange(SPOKES) * STEP, SAMPLES, FOV)
+    scan_without()
+    monkeypatch.chdir(tmp_path)
+    flags = ["--trajectory-file", "radial.seq", "--method", "nufft", "--spokes-per-frame", "3", "--quiet"]
+    assert main(["recon", "scan.dat", *flags, "-o", "run"]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["recon", "--recipe", "../run/recipe.json", "-o", "again", "--quiet"]) == 0
+    again = (tmp_path / "elsewhere" / "again" / "series.npy").read_bytes()
+    assert again == (tmp_path / "run" / "series.npy").read_bytes()
+    assert str(tmp_path) not in (tmp_path / "run" / "provenance.json").read_text()
