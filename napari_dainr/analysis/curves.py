@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.analysis.masks import Mask, quiet_frames, region_mask, remark
+from napari_dainr.analysis.moving import SPREAD_OUT, MovingStatistics
 from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region
 from napari_dainr.data import ImageSeries
@@ -88,6 +89,7 @@ def mask_curve(
     interpolated: NDArray[np.bool_] | None = None,
     frame_duration_s: float = 0.0,
     name: str = "region",
+    moving: MovingStatistics | None = None,
 ) -> Curve:
     """Curve of the pixels of a mask.
 
@@ -105,6 +107,8 @@ def mask_curve(
         Native temporal resolution, seconds.
     name
         Of the region, for the sentence of an error.
+    moving
+        What is known of the same image from places where the region was before; it makes small moves fast.
 
     Raises
     ------
@@ -120,7 +124,9 @@ def mask_curve(
     if n == 0:
         raise InputError(remark(mask, name) or "")
     frames = len(image_magnitude)
-    statistics = _statistics(image_magnitude, mask)
+    statistics = None if moving is None else moving.read(mask)
+    if statistics is None:
+        statistics = _statistics(image_magnitude, mask)
     return Curve(
         times_s=np.asarray(times_s, np.float64),
         **dict(zip(_STATISTICS, statistics, strict=True)),
@@ -128,10 +134,6 @@ def mask_curve(
         interpolated=np.zeros(frames, dtype=bool) if interpolated is None else np.asarray(interpolated, dtype=bool),
         frame_duration_s=float(frame_duration_s),
     )
-
-
-_SPREAD_OUT = 1e-4
-"""Least square of SD over mean at which mean(x²) − mean(x)² still has twelve good digits in double precision."""
 
 
 def _statistics(image_magnitude: NDArray[np.floating], mask: Mask) -> NDArray[np.float64]:
@@ -156,7 +158,7 @@ def _statistics(image_magnitude: NDArray[np.floating], mask: Mask) -> NDArray[np
         with np.errstate(invalid="ignore"):
             square = float(np.einsum("i,i->", exact, exact)) / n
             variance = square - mean * mean
-            if not variance > _SPREAD_OUT * square:
+            if not variance > SPREAD_OUT * square:
                 exact -= mean
                 variance = float(np.einsum("i,i->", exact, exact)) / n
         sd = np.sqrt(variance * (n / (n - 1))) if n > 1 else np.nan

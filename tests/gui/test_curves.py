@@ -19,6 +19,7 @@ from napari_dainr.gui._dock import find, find_or_open
 from napari_dainr.gui.curves import commands
 from napari_dainr.gui.curves.dock import CurvesDock
 from napari_dainr.gui.curves.reader import AT_ONCE
+from napari_dainr.gui.curves.reading import mask_in
 from napari_dainr.io.regions import import_regions
 
 from .conftest import WAIT_MS
@@ -625,6 +626,20 @@ def test_large_regions_are_read_beside_the_event_loop(
     reading = dock.reader.readings[0]
     assert reading.curve is not None
     assert np.allclose(reading.curve.mean, image[:, 2:side, 2:side].mean(axis=(1, 2)), atol=2e-4)
+    for step in range(3):  # from the second move on only the pixels that changed are read
+        dock.state.set(dock.state.regions.put(dock.state.regions.regions[0].moved(-step, -1)))
+        read()
+        qtbot.waitUntil(lambda: dock.reader.readings[0].region == dock.state.regions.regions[0], timeout=WAIT_MS)
+    read()
+    reading = dock.reader.readings[0]
+    assert reading.curve is not None
+    inside = mask_in(reading.region, reading.look).full()
+    assert np.allclose(reading.curve.mean, image[:, inside].mean(axis=1, dtype=np.float64), rtol=1e-11)
+    assert np.array_equal(reading.curve.median, np.median(image[:, inside].astype(np.float64), axis=1))
+    assert len(dock.reader._moving) == 1
+    layer.data = image[:4].copy()
+    read()
+    assert not dock.reader._moving
 
 
 def test_closing_the_dock_keeps_the_regions_and_opening_it_finds_them(

@@ -12,6 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_dainr.analysis.curves import suggest_baseline
+from napari_dainr.analysis.moving import MovingStatistics
 from napari_dainr.analysis.regions import Region, RegionSet
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._time_layers import TimeLayers, title_of
@@ -62,6 +63,7 @@ class CurveReader:
         self._looks: list[Look] | None = None
         self._titles: list[tuple[str, str, bool]] | None = None
         self._again = False
+        self._moving: dict[Key, MovingStatistics] = {}
         self._beside = Latest("Curves were not read", self._arrived, self.failed.emit, self._rested)
         self._soon = QTimer()
         self._soon.setSingleShot(True)
@@ -79,6 +81,7 @@ class CurveReader:
         self.layers.changed.disconnect(self._data_changed)
         self.layers.close()
         self._kept.clear()
+        self._moving.clear()
         self.readings, self._looks = [], None
 
     # ---------------------------------------------------------------- series
@@ -125,6 +128,7 @@ class CurveReader:
         self._looks = None
         there = {str(layer.unique_id) for layer in self.layers.layers}
         self._kept = {key: kept for key, kept in self._kept.items() if key[1] in there}
+        self._moving.clear()  # it holds on to images
         titles = self.choices()
         if titles != self._titles:
             self._titles = titles
@@ -134,6 +138,7 @@ class CurveReader:
     def _data_changed(self, layer: Image) -> None:
         key = str(layer.unique_id)
         self._versions[key] = self._versions.get(key, 0) + 1
+        self._moving.clear()
         self._looks = None
         self.ask()
 
@@ -169,14 +174,27 @@ class CurveReader:
             self._again = True
             return
         versions = dict(self._versions)
+        moving = {(region.id, look.key): self._moving_in(region, look) for region, look in missing}
+        self._moving = {key: known for key, known in moving.items() if known is not None}
 
         def work(stop: threading.Event) -> Iterator[tuple[int, tuple[float, float] | None, Reading]]:
             for region, look in missing:
                 if stop.is_set():
                     return
-                yield versions.get(look.key, 0), window, read(region, look, window)
+                known = moving[region.id, look.key]
+                yield versions.get(look.key, 0), window, read(region, look, window, known)
 
         self._beside.ask(work)
+
+    def _moving_in(self, region: Region, look: Look) -> MovingStatistics | None:
+        """What is known of a large region that was elsewhere in the same pixels a moment ago; None for others."""
+        kept = self._kept.get((region.id, look.key))
+        if kept is None or kept[0] != self._versions.get(look.key, 0) or kept[2].region == region:
+            return None
+        known = self._moving.get((region.id, look.key))
+        if known is not None and known.image is look.image:
+            return known
+        return MovingStatistics(look.image) if MovingStatistics.can_read(look.image) else None
 
     def _rested(self) -> None:
         again, self._again = self._again, False

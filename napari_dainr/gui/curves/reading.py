@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.analysis.curves import Curve, baseline_frames, mask_curve
 from napari_dainr.analysis.masks import Mask, region_mask, remark
+from napari_dainr.analysis.moving import MovingStatistics
 from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import Region
 from napari_dainr.errors import InputError
@@ -157,14 +158,23 @@ def mask_in(region: Region, look: Look, baseline_s: tuple[float, float] | None =
     return region_mask(there, geometry, np.asarray(look.image), frames)
 
 
-def read(region: Region, look: Look, baseline_s: tuple[float, float] | None = None) -> Reading:
-    """Curve of a region in a series; ``baseline_s`` is for thresholds, which look for what is enhanced."""
+def read(
+    region: Region,
+    look: Look,
+    baseline_s: tuple[float, float] | None = None,
+    moving: MovingStatistics | None = None,
+) -> Reading:
+    """Curve of a region in a series.
+
+    ``baseline_s`` is for thresholds, which look for what is enhanced; ``moving`` knows the pixels of the place where
+    the region was a moment ago.
+    """
     try:
         mask = mask_in(region, look, baseline_s)
         if not mask.n:
             return Reading(region, look, None, remark(mask, region.name) or "")
-        part, inside = _crop(look, mask)
-        curve = mask_curve(part, inside, look.times_s, look.interpolated, look.frame_duration_s, region.name)
+        part, inside = _crop(look, mask) if moving is None else (moving.image, mask)
+        curve = mask_curve(part, inside, look.times_s, look.interpolated, look.frame_duration_s, region.name, moving)
     except InputError as error:
         return Reading(region, look, None, str(error))
     return Reading(region, look, curve, remark(mask, region.name) or "")
