@@ -63,8 +63,8 @@ def trajectory_of(
     if options.angles == "auto" and acquired.kind not in ("radial", "goldenangle", "unknown"):
         kind = acquired.kind if acquired.kind in ("cartesian", "epi", "spiral") else "other"
         raise InputError(
-            f"it holds no trajectory and its header says {kind!r}; only radial data can be read, "
-            "store the trajectory in the file or correct the header."
+            f"it holds no trajectory and its header says {kind!r}, but only spokes can be reconstructed; if its "
+            "readouts are spokes all the same, say by which rule with angles, or give the trajectory."
         )
     return _made_trajectory(acquired, options, geometry, detected, assumed, used)
 
