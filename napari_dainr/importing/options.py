@@ -26,7 +26,9 @@ class ImportOptions(BaseModel):
         None, ge=0, title="set", description="Number of the set, where the file holds several, from 0."
     )
     variables: dict[str, str] = Field(
-        default_factory=dict, description="Role → name of the variable, for files without a fixed layout."
+        default_factory=dict,
+        description="Role → name of the variable, for files without a fixed layout; "
+        "roles: kdata, ktraj, csm, dcf, times_s, noise, and axes (in the file's order, e.g. axes=coil/spoke/readout).",
     )
     matrix: tuple[int, int] | None = Field(None, title="matrix (y, x)", description="Pixels of the reconstruction.")
     fov_mm: tuple[float, float] | None = Field(
@@ -40,9 +42,16 @@ class ImportOptions(BaseModel):
         None, ge=0, title="centre sample", description="Sample of a spoke at the k-space centre, from 0; may be half."
     )
     trajectory_file: str | None = Field(
-        None, title="trajectory file", description="Pulseq sequence (.seq) that says where the samples lie."
+        None, title="trajectory file", description="Pulseq sequence (.seq) or BART trajectory (.cfl) of the data."
     )
     trajectory_unit: str | None = Field(None, title="trajectory unit", description="Unit of the stored trajectory.")
+    radial_spokes: int | None = Field(
+        None,
+        ge=1,
+        le=10000,
+        title="radial spokes",
+        description="Golden-angle spokes to sample from each frame of a fully sampled Cartesian cine.",
+    )
     angles: Literal["auto", "file", "golden", "tiny-golden", "uniform"] = Field(
         "auto", description="Rule of the spoke angles; auto: the file's trajectory, else what fits the data best."
     )

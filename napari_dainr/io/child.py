@@ -28,9 +28,13 @@ Extracted = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 """Arrays by name, and JSON-able facts."""
 
 READERS = {
+    "bart": "napari_dainr.io.bart_extract",
     "checkpoint": "napari_dainr.io.checkpoint_extract",
+    "hdf5_arrays": "napari_dainr.io.hdf5_arrays_extract",
     "ismrmrd": "napari_dainr.io.ismrmrd_extract",
+    "matlab": "napari_dainr.io.matlab_extract",
     "mrd2": "napari_dainr.io.mrd2_extract",
+    "npz": "napari_dainr.io.npz_extract",
     "seq": "napari_dainr.io.seq_extract",
     "twix": "napari_dainr.io.twix_extract",
 }

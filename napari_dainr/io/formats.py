@@ -44,6 +44,19 @@ def _is_hdf5(path: Path, start: bytes) -> bool:
     return named or any(start[at : at + 8] == _HDF5 for at in (0, 512, 1024, 2048))
 
 
+def _is_matlab(path: Path, start: bytes) -> bool:
+    return start.startswith((b"MATLAB 5.0", b"MATLAB 7.3")) or path.suffix.lower() == ".mat"
+
+
+def _is_npz(path: Path, start: bytes) -> bool:
+    return path.suffix.lower() == ".npz" or (start.startswith(b"PK\x03\x04") and b".npy" in start[:64])
+
+
+def _is_bart(path: Path, start: bytes) -> bool:
+    suffix = path.suffix.lower()
+    return suffix == ".cfl" or (suffix == ".hdr" and start.startswith(b"# Dimensions"))
+
+
 def _is_twix(path: Path, start: bytes) -> bool:
     """VD, VE and XA begin with a table of measurements, VA and VB with the length of the header and its first part."""
     if len(start) < 32:
@@ -55,7 +68,10 @@ def _is_twix(path: Path, start: bytes) -> bool:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("HDF5", "ismrmrd:read_ismrmrd", _is_hdf5),
+    Format("MATLAB", "arrays:read_matlab", _is_matlab),
+    Format("HDF5", "arrays:read_hdf5", _is_hdf5),
+    Format("npz", "arrays:read_npz", _is_npz),
+    Format("BART", "bart:read_bart", _is_bart),
     Format("MRD version 2", "mrd2:read_mrd2", lambda path, start: start.startswith(b"yardl")),
     Format("Siemens twix", "twix:read_twix", _is_twix),
 )
@@ -125,7 +141,8 @@ def read_acquired(path: Path, options: ImportOptions | None = None, *, timeout_s
             module, _, function = known.reader.partition(":")
             reader: Callable[..., Acquired] = getattr(import_module(f"napari_dainr.io.{module}"), function)
             acquired = reader(path, options, timeout_s)
-            if options.trajectory_file is None:
+            own = known.name == "BART" and Path(options.trajectory_file or "").suffix.lower() in (".cfl", ".hdr")
+            if options.trajectory_file is None or own:
                 return acquired
             from napari_dainr.io.seq import with_sequence
 

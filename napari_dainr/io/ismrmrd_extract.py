@@ -1,7 +1,7 @@
 """The child's side of reading ISMRMRD: HDF5 in, plain arrays and whitelisted facts out.
 
 Header by the ismrmrd package, bulk data by h5py. The file is opened for reading only, and nothing outside it is
-followed. Only the physics named in :func:`_facts_of_header` leaves this module: no names, dates, places or devices.
+followed. Only the physics named in :func:`facts_of_header` leaves this module: no names, dates, places or devices.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError
 from napari_dainr.io.child import Extracted
+from napari_dainr.io.hdf5_open import hard_linked, open_hdf5
 from napari_dainr.io.readouts import Arrangement, arrange, same_shape
 from napari_dainr.io.readouts import require as _require
 
-__all__ = ["NOT_IMAGING", "Read", "assemble", "extract"]
+__all__ = ["NOT_IMAGING", "Read", "assemble", "extract", "facts_of_header", "raw_groups"]
 
 NOT_IMAGING = {
     "noise": 19,
@@ -36,7 +37,6 @@ NOT_IMAGING = {
 """Kinds of acquisitions that are not image data → number of the ISMRMRD flag, counted from 1."""
 
 _REVERSE = 22
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_HEADER_BYTES = 16 << 20
 _ROWS_AT_ONCE = 256
 
@@ -46,36 +46,8 @@ def _has_flag(flags: NDArray[np.uint64], number: int) -> NDArray[np.bool_]:
     return marked
 
 
-def _hard_linked(group: h5py.Group, name: str) -> Any:
-    link = group.get(name, getlink=True)
-    _require(
-        isinstance(link, h5py.HardLink),
-        f"{name} is a link to somewhere else, which is not followed; store the data itself.",
-    )
-    item = group[name]
-    if isinstance(item, h5py.Dataset):
-        _require(
-            not item.external and not item.is_virtual,
-            f"{name} is stored in other files, which are not read; store the data itself.",
-        )
-    return item
-
-
-def _open(path: Path) -> h5py.File:
-    with path.open("rb") as file:
-        start = [file.read(8)]
-        for offset in (512, 1024, 2048):
-            file.seek(offset)
-            start.append(file.read(8))
-    _require(_SIGNATURE in start, "is not an HDF5 file; give an ISMRMRD file (.h5).")
-    try:
-        return h5py.File(path, "r")
-    except OSError:
-        raise InputError("is truncated or damaged HDF5; copy the file again.") from None
-
-
-def _dataset_group(file: h5py.File, wanted: str | None) -> tuple[h5py.Group, int]:
-    """The group that holds the raw data, and how many such groups there are."""
+def raw_groups(file: h5py.File) -> list[h5py.Group]:
+    """The groups of a file that hold ISMRMRD raw data."""
     found = []
     for name in sorted(file, key=lambda n: (n != "dataset", n))[:1000]:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -83,6 +55,12 @@ def _dataset_group(file: h5py.File, wanted: str | None) -> tuple[h5py.Group, int
         item = file[name]
         if isinstance(item, h5py.Group) and "xml" in item and "data" in item:
             found.append(item)
+    return found
+
+
+def _dataset_group(file: h5py.File, wanted: str | None) -> tuple[h5py.Group, int]:
+    """The group that holds the raw data, and how many such groups there are."""
+    found = raw_groups(file)
     _require(bool(found), "is HDF5 but not ISMRMRD: it holds no dataset with 'xml' and 'data'; convert it to ISMRMRD.")
     if wanted is None:
         return found[0], len(found)
@@ -93,7 +71,7 @@ def _dataset_group(file: h5py.File, wanted: str | None) -> tuple[h5py.Group, int
     raise InputError(f"holds no data set of the name or number that was chosen; it holds {len(found)}, from 0.")
 
 
-def _facts_of_header(xml: Any) -> dict[str, Any]:
+def facts_of_header(xml: Any) -> dict[str, Any]:
     """The whitelist: matrix, field of view, trajectory type, TR. Millimetres and milliseconds, (y, x) order."""
     from ismrmrd import xsd
 
@@ -210,10 +188,10 @@ def extract(
     InputError
         One sentence, without the file's name.
     """
-    with _open(path) as file:
+    with open_hdf5(path) as file:
         group, n_datasets = _dataset_group(file, dataset)
-        xml, data = _hard_linked(group, "xml"), _hard_linked(group, "data")
-        facts = _facts_of_header(xml)
+        xml, data = hard_linked(group, "xml"), hard_linked(group, "data")
+        facts = facts_of_header(xml)
         facts["datasets"], facts["dataset_chosen"] = n_datasets, dataset is not None
         _require(
             isinstance(data, h5py.Dataset)
