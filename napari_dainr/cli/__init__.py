@@ -20,6 +20,7 @@ from napari_dainr.cli import (
     info,
     metrics,
     open_viewer,
+    qc,
     recon,
     render,
     rerun,
@@ -33,6 +34,7 @@ __all__ = ["build_parser", "main"]
 
 COMMANDS = (
     info,
+    qc,
     recon,
     rerun,
     render,

@@ -22,6 +22,7 @@ def add(commands: Commands) -> None:
 def _info(args: argparse.Namespace) -> int:
     from napari_dainr.importing import options_from
     from napari_dainr.io import read_kspace
+    from napari_dainr.preparation.quality import quality
 
     kspace = read_kspace(args.file, options_from(import_values(args)))
     rows: list[tuple[str, str]] = [
@@ -36,6 +37,7 @@ def _info(args: argparse.Namespace) -> int:
         ("FOV (y, x)", " × ".join(f"{f:g}" for f in kspace.fov_mm) + " mm"),
         ("spokes per frame", str(kspace.spokes_per_frame_hint or "not in the file: choose with --spokes-per-frame")),
     ]
+    rows += [(f"measured {key}", value) for key, value in quality(kspace, kspace.n_slices // 2).rows()]
     rows += [(f"detected {key}", value) for key, value in kspace.detected.items()]
     rows += [(f"assumed {key}", value) for key, value in kspace.assumed.items()]
     width = max(len(name) for name, _ in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from napari_dainr.io.atomic import atomic_write
 from napari_dainr.io.caption import above_and_below, enlargement, grey, white_level
 from napari_dainr.io.gif import frame_delays_ms, save_animation, step_of
 
-__all__ = ["frame_edges", "side_by_side_gif", "xt_figure"]
+__all__ = ["frame_edges", "save_figure", "side_by_side_gif", "xt_figure"]
 
 _DPI = 150
 
@@ -109,7 +110,6 @@ def xt_figure(series: list[tuple[str, ImageSeries]], truth: NDArray[np.floating]
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from PIL import Image
 
     path = Path(path)
     _need_series(series, path.name)
@@ -134,7 +134,7 @@ def xt_figure(series: list[tuple[str, ImageSeries]], truth: NDArray[np.floating]
     row = _liveliest_row(strips[0][1])
 
     figure = Figure(figsize=(7.0, 0.9 + 1.55 * len(strips)), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     axes = figure.subplots(len(strips), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, (title, magnitude, one) in zip(axes, strips, strict=True):
         x_mm = (np.arange(size[1] + 1) - 0.5 - size[1] // 2) * one.pixel_mm[1]
@@ -151,6 +151,25 @@ def xt_figure(series: list[tuple[str, ImageSeries]], truth: NDArray[np.floating]
     y_mm = (row - size[0] // 2) * first.pixel_mm[0]
     figure.suptitle(f"One image row over time: row {row}, y = {y_mm:.1f} mm".replace("-", "−"), fontsize=11)
     figure.supxlabel(RESEARCH_USE, fontsize=8, color="0.25")
+    save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure as PNG, atomically.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another one.
+    ExportError
+        If it cannot be written or does not read back.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path.name}: the figure is written as PNG; end the name in .png.")
+    canvas = figure.canvas
     width, height = (int(n) for n in canvas.get_width_height())
 
     def write(temporary: Path) -> None:
