@@ -1,14 +1,42 @@
-"""Writing files beside the event loop, with one sentence at the end."""
+"""Work beside the event loop. napari keeps every worker as long as its window, so it leads to nothing for long."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from napari_dainr.gui._scratch import ScratchFolders
 from napari_dainr.gui._worker import Failed, as_failed_write
 
-__all__ = ["write_in_background"]
+__all__ = ["Once", "in_background", "write_in_background"]
+
+
+class Once:
+    """Calls a function once, and holds it no longer than that."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call: Callable[..., Any] | None = call
+
+    def __call__(self, *given: Any) -> Any:
+        call, self._call = self._call, None
+        return None if call is None else call(*given)
+
+
+def in_background(
+    work: Callable[[], Any], then: Callable[[Any], None], ended: Callable[[], None] | None = None
+) -> None:
+    """Call ``work``, which raises nothing, in a thread; ``then`` gets its result on the main thread.
+
+    ``ended`` is called in any case, also where napari quit the worker.
+    """
+    from napari.qt.threading import FunctionWorker, create_worker
+
+    worker = create_worker(Once(work), _start_thread=False, _worker_class=FunctionWorker)
+    worker.returned.connect(Once(then))
+    if ended is not None:
+        worker.finished.connect(Once(ended))
+    worker.start()
 
 
 def write_in_background(
@@ -18,24 +46,22 @@ def write_in_background(
 
     While it writes, no scratch folder is taken away.
     """
-    from napari.qt.threading import create_worker
 
-    def work() -> Generator[None, None, Failed | None]:
-        yield None
+    def work() -> Failed | None:
         try:
             write()
-        except Exception as error:  # told by a value: an exception that is returned would be raised by the worker
+        except Exception as error:  # told by a value: an exception that leaves a worker may be swallowed
             return as_failed_write(error, f"{path.name} was not written")
         return None
 
     def returned(outcome: Failed | None) -> None:
-        scratch.copies -= 1
         if outcome is None:
             tell("info", f"{done}: {path.name}.", "")
         else:
             tell("error", outcome.message, outcome.details)
 
+    def ended() -> None:
+        scratch.copies -= 1
+
     scratch.copies += 1
-    worker = create_worker(work, _start_thread=False)
-    worker.returned.connect(returned)
-    worker.start()
+    in_background(work, returned, ended)

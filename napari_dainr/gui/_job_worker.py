@@ -12,10 +12,10 @@ __all__ = ["JobWorker"]
 
 
 class JobWorker(FunctionWorker):
-    """Calls ``work(job, *more)``; quitting it, as napari does when a window closes, drops the job."""
+    """Calls ``work()``; quitting it, as napari does when a window closes, drops the job."""
 
-    def __init__(self, work: Callable[..., object], job: Job, *more: object) -> None:
-        super().__init__(work, job, *more)
+    def __init__(self, work: Callable[[], object], job: Job) -> None:
+        super().__init__(work)
         self._job = job
 
     def quit(self) -> None:

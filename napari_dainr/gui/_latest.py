@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
 from napari_dainr.gui._at_exit import at_rest, at_work
+from napari_dainr.gui._background import Once
 from napari_dainr.gui._worker import Failed, as_failed
 
 __all__ = ["Latest"]
@@ -65,42 +67,44 @@ class Latest:
     def _begin(self, work: Work) -> None:
         from napari.qt.threading import create_worker
 
-        stop = threading.Event()
+        stop, what = threading.Event(), self._what
+        holder, to_do = [self], [work]  # emptied: the worker is kept by napari and would keep the dock
 
         def steps() -> Generator[Any, None, Failed | None]:
             try:
-                for result in work(stop):
+                for result in to_do.pop()(stop):
                     if stop.is_set():
                         return None
                     yield result
             except Exception as error:  # an exception that leaves a worker may be swallowed: it is returned
-                return as_failed(error, self._what)
+                return as_failed(error, what)
             return None
 
         def yielded(result: object) -> None:
-            if not stop.is_set():
-                self._arrive(result)
+            if holder and not stop.is_set():
+                holder[0]._arrive(result)
 
         def returned(outcome: Failed | None) -> None:
-            if outcome is not None and not stop.is_set():
-                self._fail(outcome)
-
-        def finished() -> None:
-            if self._stop is not stop:
-                return
-            self._stop = None
-            waiting, self._waiting = self._waiting, None
-            if waiting is not None:
-                self._begin(waiting)
-                return
-            at_rest(self)
-            if self._rest is not None:
-                self._rest()
+            if holder and outcome is not None and not stop.is_set():
+                holder[0]._fail(outcome)
 
         self._stop = stop
         at_work(self, self.cancel)
         worker = create_worker(steps, _start_thread=False)
         worker.yielded.connect(yielded)
         worker.returned.connect(returned)
-        worker.finished.connect(finished)
+        worker.finished.connect(Once(partial(self._finished, stop, holder)))
         worker.start()
+
+    def _finished(self, stop: threading.Event, holder: list[Latest]) -> None:
+        holder.clear()
+        if self._stop is not stop:
+            return
+        self._stop = None
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._begin(waiting)
+            return
+        at_rest(self)
+        if self._rest is not None:
+            self._rest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from napari_dainr.data import ImageSeries
 from napari_dainr.errors import DainrError
 from napari_dainr.gui import _worker
 from napari_dainr.gui._at_exit import at_rest, at_work
-from napari_dainr.gui._background import write_in_background
+from napari_dainr.gui._background import Once, write_in_background
 from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data, layer_name, run_folder_of
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._saving import copy_run, write_recipe, write_series
@@ -248,9 +249,9 @@ class Session:
             else:
                 self._close(job)
 
-        worker = create_worker(work, job, *more, _start_thread=False, _worker_class=JobWorker)
-        worker.returned.connect(returned)
-        worker.finished.connect(finished)
+        worker = create_worker(Once(partial(work, job, *more)), job, _start_thread=False, _worker_class=JobWorker)
+        worker.returned.connect(Once(returned))
+        worker.finished.connect(Once(finished))
         self._open_jobs.append(job)
         at_work(self, self.abandon)
         self._timer.start()

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dainr import RESEARCH_USE
+from napari_dainr.gui._background import in_background
 from napari_dainr.gui._dock import ScrollDock
 from napari_dainr.gui._parts import Banner, Note, section
 from napari_dainr.gui._time_layers import frame_times, title_of, to_pixels
@@ -208,17 +209,13 @@ class CineDock(ScrollDock):
         if self._drawing:  # one at a time; the newest wish is drawn next
             self._preview_timer.start(PREVIEW_MS)
             return
-        from napari.qt.threading import create_worker
-
         limits = (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))
         options, cine = self.form.options(self.play_panel.settings, limits), self._cine(layer)
         axis = viewer.dims.ndim - layer.ndim
         at = round((float(viewer.dims.point[axis]) - float(layer.translate[0])) / float(layer.scale[0]))
         frame = min(max(at, 0), len(layer.data) - 1)
-        worker = create_worker(draw_preview, cine, options, "preview.gif", frame, _start_thread=False)
         self._drawing = True
-        worker.returned.connect(self._show_preview)
-        worker.start()
+        in_background(lambda: draw_preview(cine, options, "preview.gif", frame), self._show_preview)
 
     def _show_preview(self, drawn: NDArray[np.uint8] | Failed) -> None:
         self._drawing = False
@@ -273,18 +270,13 @@ class CineDock(ScrollDock):
         if problem or layer is None:
             self.tell("warning", problem)
             return False
-        from napari.qt.threading import create_worker
-
         limits = (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))
         job = self.job = ExportJob(self._cine(layer), path, self.form.options(self.play_panel.settings, limits))
         self.banner.clear()
-        worker = create_worker(job.run, _start_thread=False)
-        worker.returned.connect(self._written)
-        worker.finished.connect(self._finished)
         self._poll.start()
         self._show_job()
         self._look_again()
-        worker.start()
+        in_background(job.run, self._written, self._finished)
         return True
 
     def cancel(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +39,8 @@ class ExportJob:
         self.stop = threading.Event()
         self.progress = (0, 1)
 
-    def run(self) -> Generator[None, None, Failed | None]:
+    def run(self) -> Failed | None:
         """Write the file. A failure is returned, because napari's workers swallow some exceptions."""
-        yield None
         try:
             with short_turns():
                 write_cine(
@@ -60,11 +59,8 @@ class ExportJob:
         self.progress = (done, total)
 
 
-def draw_preview(
-    cine: Cine, options: CineOptions, name: str, frame: int | None
-) -> Generator[None, None, NDArray[np.uint8] | Failed]:
+def draw_preview(cine: Cine, options: CineOptions, name: str, frame: int | None) -> NDArray[np.uint8] | Failed:
     """One picture of the file that would be written."""
-    yield None
     try:
         return first_picture(cine, options, name, frame)
     except Exception as error:

@@ -21,6 +21,9 @@ class Growing(QObject):
     def __init__(self, box: QCollapsible) -> None:
         super().__init__(box)
         self._box = box
+        self._later = QTimer(self)  # of this object: it goes with the section
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._follow)
         layout = box.content().layout()
         for index in range(layout.count()):
             layout.itemAt(index).widget().installEventFilter(self)
@@ -28,7 +31,7 @@ class Growing(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Look at the height again when the layout inside has changed."""
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            QTimer.singleShot(0, self._follow)
+            self._later.start(0)
         return False
 
     def _follow(self) -> None:

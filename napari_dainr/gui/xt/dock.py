@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLa
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.sections import Strip
 from napari_dainr.errors import DainrError
+from napari_dainr.gui._background import in_background
 from napari_dainr.gui._dock import ScrollDock, theme_colours
 from napari_dainr.gui._parts import Banner, ComboBox, Note
 from napari_dainr.gui._time_layers import TimeLayers, frame_times, pixel_mm, title_of
@@ -273,19 +274,15 @@ class XtDock(ScrollDock):
 
     def export(self, path: Path) -> None:
         """Write what is shown, format by suffix, beside the event loop; arrays of several series get numbers."""
-        from napari.qt.threading import create_worker
-
         strips = self._named()
         if not strips:
             self.banner.show_message("warning", "There is no strip to write; press New line first.")
             return
         shown = [layer for layer, _ in self._strips()]
         window = None if self.window.currentData() == "own" else self.window_of(shown[0], shown)
-        worker = create_worker(_write, strips, path, window, _start_thread=False)
-        worker.returned.connect(lambda outcome: self._written(outcome, path))
-        worker.start()
+        in_background(lambda: _write(strips, path, window), self._written)
 
-    def _written(self, outcome: Failed | list[str], path: Path) -> None:
+    def _written(self, outcome: Failed | list[str]) -> None:
         if self._viewer is None:
             return
         if isinstance(outcome, Failed):
@@ -308,11 +305,10 @@ class XtDock(ScrollDock):
         self._wait.stop()
 
 
-def _write(strips: list[tuple[str, Strip]], path: Path, window: tuple[float, float] | None) -> Any:
+def _write(strips: list[tuple[str, Strip]], path: Path, window: tuple[float, float] | None) -> Failed | list[str]:
     """Names of the files that were written, or what went wrong."""
     from napari_dainr.io.strips import write_strips
 
-    yield None
     try:
         if path.suffix.lower() == ".png" or len(strips) == 1:
             write_strips(strips, path, window if path.suffix.lower() == ".png" else None)
