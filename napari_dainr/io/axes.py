@@ -133,9 +133,7 @@ def trajectory_places(
     radial = [one for one in found if is_radial(one[1].reshape(-1, readout, 2))] or found
     if not radial:
         sizes = " × ".join(map(str, ktraj.shape))
-        raise InputError(
-            f"its trajectory ({sizes}) does not fit {total} spokes of {readout} samples; give its own."
-        )
+        raise InputError(f"its trajectory ({sizes}) does not fit {total} spokes of {readout} samples; give its own.")
     target, places = radial[0]
     if target == (spokes, readout) and frames > 1:
         places = np.broadcast_to(places, (frames, spokes, readout, 2))

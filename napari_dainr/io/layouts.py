@@ -127,6 +127,8 @@ def handed_over(
             require(good, f"{role} is not one or two finite numbers; correct it.")
             numbers[role] = [float(value) for value in values.ravel()]
         else:
+            finite = role == "kdata" or bool(np.isfinite(values).all())
+            require(finite, f"the array for {role} holds NaN or Inf; write it again without.")
             arrays[role] = values.astype(np.complex64) if role in ("kdata", "csm", "noise") else values
     if arrays["kdata"].ndim == 0:
         raise InputError("its k-space is a single number; name the array with variables kdata=NAME.")

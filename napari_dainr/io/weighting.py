@@ -35,7 +35,9 @@ def unweighted(
     InputError
         If they were weighted with zeros, which loses the centre.
     """
-    size = np.sqrt(np.nansum(np.abs(kdata.astype(np.complex128)) ** 2, axis=(1, 2)))
+    # Samples that are no numbers are dealt with later, once for all formats.
+    with np.errstate(invalid="ignore"):
+        size = np.sqrt(np.nansum(np.abs(kdata.astype(np.complex128)) ** 2, axis=(1, 2)))
     radius = np.abs(k).mean(axis=1)
     nearest = int(np.argmin(radius))
     weight = np.sqrt(np.abs(w).mean(axis=1))
