@@ -90,8 +90,9 @@ def what_the_samples_say(kdata: NDArray[np.complex64], kind: str, detected: dict
         return kind
     third = kdata[kdata.shape[0] // 2]
     profile = np.zeros((kdata.shape[2], kdata.shape[3]))
-    for coil in third:
-        profile += coil.real.astype(np.float64) ** 2 + coil.imag.astype(np.float64) ** 2
+    with np.errstate(invalid="ignore"):  # damaged samples may be NaN that signal
+        for coil in third:
+            profile += coil.real.astype(np.float64) ** 2 + coil.imag.astype(np.float64) ** 2
     energy, along = profile.sum(axis=1), profile.sum(axis=0)
     if not np.isfinite(energy).all() or not np.median(energy) > 0 or not np.median(along) > 0:
         return kind

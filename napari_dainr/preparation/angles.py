@@ -134,7 +134,9 @@ def estimate_centre(kdata: NDArray[np.complex64]) -> Centre:
     product = (one.conj() * other).sum(axis=1)
     energy = (np.abs(one) ** 2 + np.abs(other) ** 2).sum(axis=1)
     common = np.abs(product) if data.shape[1] > 1 else product.real
-    difference = (energy - 2 * common).sum(axis=0) / energy.sum(axis=0)
+    total = energy.sum(axis=0)
+    # Where all spokes are empty, they do not agree.
+    difference = np.divide((energy - 2 * common).sum(axis=0), total, out=np.ones_like(total), where=total > 0)
     best = int(np.argmin(difference))
     return Centre(float(at[best]), float(np.sqrt(max(difference[best], 0.0))))
 
