@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     qc.add_argument(
         "--coil-maps", choices=("none", "adaptive", "espirit", "given"), default="none", help="show these coil maps"
     )
-    add_import_flags(qc)
+    qc.later = add_import_flags
     qc.set_defaults(command=_qc)
 
 

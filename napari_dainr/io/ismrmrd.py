@@ -25,6 +25,7 @@ from napari_dainr.io.found import (
     tr_between_spokes,
     what_the_samples_say,
 )
+from napari_dainr.preparation.noise import bandwidth_ratio
 
 __all__ = ["TICK_S", "acquired_of", "read_ismrmrd", "write_ismrmrd"]
 
@@ -116,7 +117,7 @@ def _bandwidth_ratio(facts: dict[str, Any], assumed: dict[str, str]) -> float:
     """Bandwidth of the image readout over that of the noise scan, which the receiver's filter narrows."""
     receiver = facts["receiver_bandwidth"] or 1.0
     if facts["dwell_us"] > 0 and facts["noise_dwell_us"] > 0 and 0 < receiver < 10:
-        return float(facts["noise_dwell_us"] / facts["dwell_us"] / receiver)
+        return bandwidth_ratio(facts["dwell_us"], facts["noise_dwell_us"], receiver)
     assumed["noise"] = "the noise scan has the bandwidth of the image; the file does not say"
     return 1.0
 

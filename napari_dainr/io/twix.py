@@ -20,14 +20,12 @@ from napari_dainr.io.found import (
     tr_between_spokes,
     what_the_samples_say,
 )
+from napari_dainr.preparation.noise import bandwidth_ratio
 
 __all__ = ["read_twix"]
 
 _TRAJECTORIES = {1: "cartesian", 2: "radial", 4: "spiral", 8: "propeller"}
 """``sKSpace.ucTrajectory`` → kind."""
-
-_RECEIVER_BANDWIDTH = 0.793
-"""Noise bandwidth of a Siemens receiver over its nominal one, as siemens_to_ismrmrd writes it for every scan."""
 
 
 def read_twix(path: Path, options: ImportOptions | None = None, timeout_s: float | None = None) -> Acquired:
@@ -82,7 +80,7 @@ def _acquired(arrays: dict[str, NDArray[Any]], facts: dict[str, Any], name: str)
     noise, dwell, noise_dwell = arrays.get("noise"), facts.get("dwell_ns"), facts["noise_dwell_us"]
     ratio = 1.0
     if noise is not None and dwell and noise_dwell:
-        ratio = noise_dwell / (dwell / 1e3) / _RECEIVER_BANDWIDTH
+        ratio = bandwidth_ratio(dwell / 1e3, noise_dwell)
     elif noise is not None:
         assumed["noise"] = "the noise scan has the bandwidth of the image; the header does not say"
     return Acquired(
