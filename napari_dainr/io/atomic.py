@@ -22,15 +22,18 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]+){0,2}")
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a file is what :func:`atomic_write` leaves behind where the process is killed."""
+    """Whether a file or folder is what the functions here leave behind where the process is killed."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def clear_unfinished(folder: Path) -> None:
     """Take away what killed processes left in a folder that nobody else writes to."""
     for path in folder.iterdir():
-        if is_unfinished(path) and path.is_file():
-            path.unlink(missing_ok=True)
+        if is_unfinished(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _sync(path: Path, flags: int) -> None:
@@ -236,6 +239,7 @@ def _replace_all(temporary: Path, paths: Sequence[Path]) -> None:
         for path in paths:
             os.replace(temporary / path.name, path)
             placed.append(path)
+            reached(f"replaced {path.name}")
     except OSError:
         for path in placed:
             old = kept / path.name

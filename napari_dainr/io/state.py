@@ -24,7 +24,7 @@ from napari_dainr.io.failpoints import reached
 
 __all__ = ["load_state", "save_state", "state_completed", "state_exists"]
 
-SCHEMA = "1"
+SCHEMA = "2"
 _COMPLEX = {"complex64": np.float32, "complex128": np.float64}
 
 
@@ -96,7 +96,8 @@ def save_state(tensors: Mapping[str, Any], meta: Mapping[str, Any], path: Path) 
             array = np.stack([array.real, array.imag], axis=-1)
         stored[name] = array
     try:
-        header = {"schema": SCHEMA, "complex": json.dumps(complex_types), "meta": json.dumps(dict(meta))}
+        # One entry: safetensors writes several in any order, and the same state shall be the same bytes.
+        header = {"state": json.dumps({"schema": SCHEMA, "complex": complex_types, "meta": dict(meta)})}
     except (TypeError, ValueError) as error:
         raise ExportError(f"{path.name}: its facts cannot be written as JSON ({error}).") from None
     data = safetensors.numpy.save(stored, metadata=header)
@@ -171,16 +172,15 @@ def _read(path: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors: dict[str, Any] = {}
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            if header.get("schema") != SCHEMA:
-                found = header.get("schema")
+            facts = json.loads((file.metadata() or {})["state"])
+            found = facts["schema"]
+            if found != SCHEMA:
                 raise InputError(f"{name}: state schema is {found}, but {SCHEMA} is read; start the run anew.")
-            complex_types = json.loads(header["complex"])
             for key in file.keys():  # noqa: SIM118 (not a mapping)
                 array = file.get_tensor(key)
-                if key in complex_types:
-                    array = np.ascontiguousarray(array).view(complex_types[key])[..., 0]
+                if key in facts["complex"]:
+                    array = np.ascontiguousarray(array).view(facts["complex"][key])[..., 0]
                 tensors[key] = array
-            return tensors, dict(json.loads(header["meta"]))
+            return tensors, dict(facts["meta"])
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{name}: is not a saved state of this program ({error}); start the run anew.") from None
