@@ -87,6 +87,19 @@ def _row(head: Any, data: NDArray[Any], trajectory: NDArray[Any]) -> tuple[Any, 
     )
 
 
+def _no_more_than(reader: Any, size: int) -> None:
+    """Refuse arrays longer than the file before memory is filled with zeros for them, which takes many seconds."""
+    stream = reader._stream
+    read = stream.read_bytearray
+
+    def guarded(count: int) -> bytearray:
+        if count > size:
+            raise EOFError
+        return read(count)
+
+    stream.read_bytearray = guarded
+
+
 def extract(
     path: Path, dataset: str | None = None, contrast: int | None = None, set_number: int | None = None
 ) -> Extracted:
@@ -115,6 +128,7 @@ def extract(
     heads, data, trajectories = [], [], []
     with path.open("rb") as stream:
         reader = mrd.BinaryMrdReader(stream)
+        _no_more_than(reader, path.stat().st_size)
         try:
             facts = _facts_of_header(reader.read_header())
             for item in reader.read_data():
