@@ -21,7 +21,16 @@ CASES = (("cine", 55, 5, 1, 0), ("liver", 130, 3, -1, 1), ("cine", 144, 8, 1, 2)
 """Object, spokes, coils, sense of rotation, seed."""
 
 
-@pytest.mark.parametrize("rule", candidate_rules(), ids=str)
+def _rules() -> list[object]:
+    """All rules; most of the tiny golden angles only with the slow tests."""
+    slow = [rule.scheme == "tiny-golden" and rule.tiny_number not in (2, 7) for rule in candidate_rules()]
+    return [
+        pytest.param(rule, id=str(rule), marks=[pytest.mark.slow] if late else [])
+        for rule, late in zip(candidate_rules(), slow, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("rule", _rules())
 def test_the_right_rule_wins(measure: Measure, objects: Objects, rule: AngleRule) -> None:
     index = candidate_rules().index(rule)
     cases = CASES if rule.scheme == "uniform" else (CASES[index % 3],)

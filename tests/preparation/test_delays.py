@@ -43,7 +43,7 @@ def _shifted(planned: NDArray[np.float32], s: tuple[float, float, float]) -> NDA
 
 
 @pytest.mark.parametrize("coils", [1, 6])
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(s=st.tuples(st.floats(-2.5, 2.5), st.floats(-2.5, 2.5), st.floats(-1.2, 1.2)), first=st.floats(0, 180))
 def test_without_noise(
     measure: Callable[..., NDArray[np.complex64]],
@@ -60,7 +60,7 @@ def test_without_noise(
     assert found.mismatch < 0.01
 
 
-@pytest.mark.parametrize("s", [(0.0, 0.0, 0.0), (0.31, -0.12, 0.2), (1.5, 1.0, -0.5)])
+@pytest.mark.parametrize("s", [(0.31, -0.12, 0.2), (1.5, 1.0, -0.5)])
 @pytest.mark.parametrize("name", ["cine", "liver"])
 def test_with_noise_and_motion(
     measure: Callable[..., NDArray[np.complex64]], objects: Objects, name: str, s: tuple[float, float, float]
@@ -73,6 +73,7 @@ def test_with_noise_and_motion(
         assert found.mismatch <= found.mismatch_before * 1.05
 
 
+@pytest.mark.slow
 def test_the_error_that_is_told_is_the_scatter(measure: Callable[..., NDArray[np.complex64]], objects: Objects) -> None:
     planned = radial_ktraj(SPOKES, READOUT, MATRIX)
     clean = measure(objects["cine"][:1], _shifted(planned, (0.4, 0.1, 0.0)))
