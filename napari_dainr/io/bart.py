@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.acquired import Acquired
-from napari_dainr.errors import InputError, printable
+from napari_dainr.errors import InputError
 from napari_dainr.importing import ImportOptions
 from napari_dainr.io.cartesian import cartesian_acquired
 from napari_dainr.io.child import label, read_in_child
@@ -19,8 +19,10 @@ __all__ = ["SUFFIXES", "read_bart"]
 
 SUFFIXES = (".cfl", ".hdr")
 _COIL, _TIME, _SLICE = 3, 10, 13
-_NAMES = ("READ", "PHS1", "PHS2", "COIL", "MAPS", "TE", "COEFF", "COEFF2", "ITER", "CSHIFT", "TIME", "TIME2")
-_NAMES += ("LEVEL", "SLICE", "AVG", "BATCH")
+_NAMES = (
+    *("READ", "PHS1", "PHS2", "COIL", "MAPS", "TE", "COEFF", "COEFF2"),
+    *("ITER", "CSHIFT", "TIME", "TIME2", "LEVEL", "SLICE", "AVG", "BATCH"),
+)
 _KDATA = re.compile(r"kspace|k-space|kdata|ksp|data", re.IGNORECASE)
 
 
@@ -65,8 +67,8 @@ def read_bart(path: Path, options: ImportOptions | None = None, timeout_s: float
     require(kdata.ndim == 16, "it does not have BART's 16 dimensions.")
     name, detected = label(path), {}
     if ktraj is not None and trajectory is not None:
-        how = "as told" if told is not None else "beside it"
-        detected["trajectory file"] = f"{printable(trajectory.name)}, {how}"
+        # Not its name: file names may say who was measured.
+        detected["trajectory file"] = "as told" if told is not None else "found beside the k-space"
     others = [
         f"{name} ({size})"
         for axis, (name, size) in enumerate(zip(_NAMES, kdata.shape, strict=True))
