@@ -131,6 +131,7 @@ class Form:
     slice_index: int = 0
     scale: float = 1.0
     upsample: int = 1
+    coil_maps: str = Recipe.model_fields["coil_maps"].default
     held_out: float = Recipe.model_fields["held_out"].default
     device: str = "auto"
     seed: int = 0
@@ -258,6 +259,7 @@ class Model:
             "settings": dict(form.settings),
             "scale": form.scale,
             "upsample": form.upsample,
+            "coil_maps": form.coil_maps,
             "held_out": form.held_out,
             "device": form.device,
             "threads": viewer_threads(),
@@ -304,6 +306,8 @@ class Model:
             n, total = form.spokes_per_frame, kspace.n_spokes
             if n > total:
                 problems["spokes_per_frame"] = f"The file holds only {total} spokes; choose {total} or fewer."
+            if form.coil_maps == "given" and kspace.csm is None:
+                problems["coil_maps"] = "The file holds no coil maps; choose adaptive or espirit."
             if not 0 <= form.slice_index < kspace.n_slices:
                 problems["slice_index"] = f"The file holds {kspace.n_slices} slices; choose 0 to {kspace.n_slices - 1}."
         return problems

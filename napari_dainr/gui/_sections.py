@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import get_args
 
 from annotated_types import Ge, Le
 from qtpy.QtCore import Qt
@@ -170,6 +171,8 @@ class ReconstructionSection(QWidget):
         self.spokes = SpinBox(0, 99_999, _tip("spokes_per_frame"))
         self.scale = DoubleSpinBox(0.5, 4.0, 0.25, _tip("scale"))
         self.upsample = SpinBox(1, 16, _tip("upsample"))
+        maps = get_args(Recipe.model_fields["coil_maps"].annotation)
+        self.coil_maps = ComboBox([(name, name) for name in maps], _tip("coil_maps"))
         self.held_out = DoubleSpinBox(*_bounds("held_out"), 0.01, _tip("held_out"))
         self.held_out.setDecimals(3)
         self.device = ComboBox([(d, d) for d in model.devices], _tip("device"))
@@ -215,6 +218,7 @@ class ReconstructionSection(QWidget):
         fields.addRow(chip_row)
         fields.addRow("Scale ratio r", self.scale)
         fields.addRow("Upsample time ×", self.upsample)
+        fields.addRow(_title("coil_maps"), self.coil_maps)
         fields.addRow(_title("held_out"), self.held_out)
         fields.addRow("Device", machine_row)
         self.inputs = QWidget()
@@ -230,6 +234,7 @@ class ReconstructionSection(QWidget):
         self.spokes.valueChanged.connect(lambda value: setattr(form, "spokes_per_frame", value))
         self.scale.valueChanged.connect(lambda value: setattr(form, "scale", float(value)))
         self.upsample.valueChanged.connect(lambda value: setattr(form, "upsample", value))
+        self.coil_maps.currentIndexChanged.connect(lambda _: setattr(form, "coil_maps", self.coil_maps.currentData()))
         self.held_out.valueChanged.connect(lambda value: setattr(form, "held_out", float(value)))
         self.device.currentIndexChanged.connect(self._device_chosen)
         self.seed.valueChanged.connect(lambda value: setattr(form, "seed", value))
@@ -260,7 +265,11 @@ class ReconstructionSection(QWidget):
             self.device.blockSignals(True)
             self.device.set_choices([(d, d) for d in wanted])
             self.device.blockSignals(False)
-        for box, value in ((self.method, form.method), (self.preset, form.preset), (self.device, form.device)):
+        chosen = (
+            (self.method, form.method), (self.preset, form.preset),
+            (self.device, form.device), (self.coil_maps, form.coil_maps),
+        )  # fmt: skip
+        for box, value in chosen:
             box.setCurrentIndex(box.findData(value))
         self.spokes.setValue(form.spokes_per_frame)
         self.scale.setValue(form.scale)
@@ -271,7 +280,7 @@ class ReconstructionSection(QWidget):
         problems = model.problems
         fields: dict[str, QWidget] = {
             "spokes_per_frame": self.spokes, "scale": self.scale, "upsample": self.upsample,
-            "held_out": self.held_out, "device": self.device, "seed": self.seed,
+            "coil_maps": self.coil_maps, "held_out": self.held_out, "device": self.device, "seed": self.seed,
         }  # fmt: skip
         for name, widget in fields.items():
             mark(widget, problems.get(name), _tip(name))

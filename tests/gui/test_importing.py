@@ -25,18 +25,23 @@ from .conftest import WAIT_MS
 
 
 @pytest.fixture
-def silent_file(tiny_kspace: Any, tmp_path: Path) -> Path:
-    """A radial scan without a trajectory."""
-    path = tmp_path / "scan.h5"
+def scan_file(tiny_kspace: Any, tmp_path: Path) -> Path:
+    """A radial scan with its trajectory."""
     ktraj = radial_ktraj(tiny_kspace.n_spokes, tiny_kspace.n_readout, tiny_kspace.matrix)
-    write_ismrmrd(replace(tiny_kspace, ktraj=ktraj), path)
-    with h5py.File(path, "r+") as file:
+    write_ismrmrd(replace(tiny_kspace, ktraj=ktraj), tmp_path / "scan.h5")
+    return tmp_path / "scan.h5"
+
+
+@pytest.fixture
+def silent_file(scan_file: Path) -> Path:
+    """A radial scan without a trajectory."""
+    with h5py.File(scan_file, "r+") as file:
         rows = file["dataset/data"][:]
         rows["head"]["trajectory_dimensions"] = 0
         for row in range(len(rows)):
             rows["traj"][row] = np.zeros(0, np.float32)
         file["dataset/data"][:] = rows
-    return path
+    return scan_file
 
 
 def _opened(dock: ReconstructionDock, path: Path, qtbot: Any) -> ImportDock:
@@ -74,19 +79,39 @@ def test_a_file_without_a_trajectory_is_read_as_the_user_says(
 
 
 def test_a_file_that_cannot_be_read_yet_can_still_be_explained(
-    dock: ReconstructionDock, silent_file: Path, qtbot: Any
+    dock: ReconstructionDock, scan_file: Path, qtbot: Any
 ) -> None:
-    with h5py.File(silent_file, "r+") as file:
-        file["dataset/xml"][0] = file["dataset/xml"][0].replace(b">radial<", b">cartesian<")
-    shown = _opened(dock, silent_file, qtbot)
+    with h5py.File(scan_file, "r+") as file:
+        rows = file["dataset/data"][:]
+        for row in range(len(rows)):
+            rows["traj"][row] = rows["traj"][row] * np.float32(777.0)
+        file["dataset/data"][:] = rows
+    shown = _opened(dock, scan_file, qtbot)
     assert dock.model.phase is Phase.FAILED
-    assert "cartesian" in shown.banner.text.text()
+    assert "fits no known unit" in shown.banner.text.text()
     assert not shown.use.isEnabled()
     shown.looks["golden"].click()
     _rested(shown, qtbot)
     assert shown.use.isEnabled()
     shown.use.click()
     qtbot.waitUntil(lambda: dock.model.phase is Phase.READY, timeout=WAIT_MS)
+
+
+def test_the_quality_of_the_data_is_shown_and_saved(
+    dock: ReconstructionDock, silent_file: Path, qtbot: Any, tmp_path: Path
+) -> None:
+    shown = _opened(dock, silent_file, qtbot)
+    shown.quality.click()
+    window = shown.window_of_quality
+    assert window is not None
+    qtbot.waitUntil(lambda: window.figure is not None, timeout=WAIT_MS)
+    assert not window.picture.pixmap().isNull()
+    window.write(tmp_path / "quality.png")
+    assert (tmp_path / "quality.png").read_bytes().startswith(b"\x89PNG")
+    window.write(tmp_path / "quality.bmp")
+    assert window.banner.kind == "error"
+    assert "PNG" in window.banner.text.text()
+    qtbot.waitUntil(lambda: not window.latest.busy, timeout=WAIT_MS)
 
 
 def test_what_cannot_be_used_is_marked_where_it_stands(qtbot: Any) -> None:

@@ -25,6 +25,7 @@ from napari_dainr.gui._parts import Banner, Note, section
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.importing.form import OptionsForm
 from napari_dainr.gui.importing.previews import Found, Look, looks_at
+from napari_dainr.gui.importing.quality import QualityWindow
 from napari_dainr.importing import ImportOptions
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ class ImportDock(ScrollDock):
         self._grid.setSpacing(4)
         self.looks: dict[str, QToolButton] = {}
         self.form = OptionsForm()
+        self.quality = QPushButton("Data quality…")
+        self.quality.setToolTip("Spokes, angles, coils, noise and gradient delays in one figure.")
+        self.window_of_quality: QualityWindow | None = None
         self.forget = QPushButton("Find out all")
         self.forget.setToolTip("Empty every field: the file and the data decide.")
         self.use = QPushButton("Read the file so")
@@ -106,6 +110,7 @@ class ImportDock(ScrollDock):
         layout.addWidget(self.banner)
         layout.addWidget(self.picture)
         layout.addWidget(self.status)
+        layout.addWidget(self.quality)
         layout.addWidget(section("found and assumed", self.facts, open_=True))
         layout.addWidget(section("read otherwise: click the picture that looks right", self.others, open_=True))
         layout.addWidget(section("what you know about the file", self.form, open_=True))
@@ -116,6 +121,7 @@ class ImportDock(ScrollDock):
         self.form.changed.connect(self._changed)
         self.forget.clicked.connect(lambda: self.form.set_options(ImportOptions()))
         self.use.clicked.connect(self._use)
+        self.quality.clicked.connect(self._show_quality)
         self._enable()
 
     def sizeHint(self) -> QSize:
@@ -136,6 +142,9 @@ class ImportDock(ScrollDock):
         """Stop looking and let go of the data."""
         self.latest.cancel()
         self._acquired = self.found = None
+        if self.window_of_quality is not None:
+            self.window_of_quality.latest.cancel()
+            self.window_of_quality.close()
 
     # ---------------------------------------------------------------- looking
 
@@ -214,6 +223,16 @@ class ImportDock(ScrollDock):
     def _enable(self) -> None:
         ready = self.found is not None and self.found.kspace is not None and not self.form.problems
         self.use.setEnabled(ready)
+        self.quality.setEnabled(self.found is not None and self.found.kspace is not None)
+
+    def _show_quality(self) -> None:
+        if self.found is None or self.found.kspace is None:
+            return
+        if self.window_of_quality is None:
+            self.window_of_quality = QualityWindow(self)
+        self.window_of_quality.show()
+        self.window_of_quality.raise_()
+        self.window_of_quality.measure(self.found.kspace, self.found.kspace.n_slices // 2)
 
     def _use(self) -> None:
         from napari_dainr.gui.widget import open_dock
