@@ -47,8 +47,8 @@ STRIP_VOXELS = 400_000
 """Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
 USUAL_PART, USUAL_FEATURE_PART = 0.78, 0.92
 """Of its most iterations a reconstruction, and one that makes the feature, makes so many before it has converged."""
-SMALL_SIDE = 48
-"""Side of the images with which the preparation is tried, pixels."""
+SMALL_SIDES = (32, 64)
+"""Sides of the images with which the preparation is tried, pixels."""
 DRAWN_SIDE = 512
 """Side of the largest image that is drawn for a trial, pixels."""
 HASHED_BYTES = 1 << 23
@@ -311,12 +311,12 @@ class _Probe:
             each |= {name: part.seconds * self.sizes.pixels / pixels for name, part in thin.parts.items()}
         for name in each:
             each[name] += sum(n * transforms[kind] for kind, n in rows[name].items())
-        parts = {"preparation": self._preparation(transforms) + each["start"]}
+        parts = {"preparation": self._preparation() + each["start"]}
         draw = self._drawing(tall, self.recipe.scale)
         n, k = self.sizes.frames, self.recipe.upsample
         look = draw if self.recipe.scale == 1 else self._drawing(tall, 1.0)
         for name in stages:
-            steps = self._steps(name, name == stages[-1])
+            steps = self._steps(name, name == stages[-1], len(tall.parts[name].times))
             parts[name] = steps * each[name]
             if self.holds_out:
                 held = float(np.clip(round(self.recipe.held_out * n * self.binned.spokes_per_frame), 1, n))
@@ -327,8 +327,10 @@ class _Probe:
         parts["saving"] = self._saving(sum(parts.values()), self._to_all(small.state_bytes, large.state_bytes))
         return parts
 
-    def _steps(self, stage: str, last: bool) -> float:
-        """Steps of a stage in the whole fit, as far as can be known."""
+    def _steps(self, stage: str, last: bool, tried: int) -> float:
+        """Steps of a stage in the whole fit, as far as can be known; ``tried`` of them with the few frames."""
+        if not last and not stage.endswith("feature"):  # an extractor looks at frame after frame
+            return tried * self.sizes.frames / self.more
         config = self.config
         most = config.n_steps if last and hasattr(config, "n_steps") else getattr(config, "feature_steps", 1)
         tolerance = getattr(config, "tolerance", 0) if last else getattr(config, "feature_tolerance", 0)
@@ -365,27 +367,40 @@ class _Probe:
             for kind, (what, rows) in work.items()
         }
 
-    def _preparation(self, transforms: dict[str, float]) -> float:
-        """Coil compression, maps, density and scale, by doing all of it with smaller images of fewer frames."""
-        side = (self.sizes.pixels**0.5) / SMALL_SIDE
-        shrink = max(side, 1.0)
+    def _preparation(self) -> float:
+        """Coil compression, maps, density and scale: all of it with two smaller sizes, from there along a line."""
+        side = self.sizes.pixels**0.5
+        if side <= SMALL_SIDES[1]:
+            return self._prepared(1.0)[0]
+        (few, few_pixels), (more, more_pixels) = (self._prepared(side / small) for small in SMALL_SIDES)
+        return more + max(more - few, 0.0) / (more_pixels - few_pixels) * (self.sizes.pixels - more_pixels)
+
+    def _prepared(self, shrink: float) -> tuple[float, int]:
+        """Seconds and pixels of a preparation whose matrix, readouts and frames are shorter by this factor."""
         frames = max(1, round(self.sizes.frames / shrink))
         matrix = (max(2, round(self.sizes.matrix[0] / shrink)), max(2, round(self.sizes.matrix[1] / shrink)))
         radius = np.abs(self.binned.ktraj[0] / np.asarray(self.sizes.matrix)).max(axis=(0, 2))
-        keep = np.flatnonzero(radius <= 0.5 / shrink * radius.max() / 0.5)
+        keep = np.flatnonzero(radius <= radius.max() / shrink)
+        rows, columns = (np.arange(m) * n // m for m, n in zip(matrix, self.sizes.matrix, strict=True))
         small = replace(
             self.binned,
             kdata=np.ascontiguousarray(self.binned.kdata[:frames, :, :, keep]),
             ktraj=self.binned.ktraj[:frames, :, keep],
             times_s=self.binned.times_s[:frames],
             matrix=matrix,
+            csm=None if self.binned.csm is None else self.binned.csm[:, rows[:, None], columns],
         )
 
         def prepare() -> Problem:
-            return make_problem(small, coils=self.recipe.coils, device=self.device, threads=self.threads)
+            return make_problem(
+                small,
+                coils=self.recipe.coils,
+                device=self.device,
+                threads=self.threads,
+                coil_maps=self.recipe.coil_maps,
+            )
 
-        taken, _ = _timed(prepare, self.device)
-        return taken * self.sizes.pixels / (matrix[0] * matrix[1])
+        return _timed(prepare, self.device)[0], matrix[0] * matrix[1]
 
     def _drawing(self, walk: _Walk, scale: float) -> Callable[[float], float]:
         """Seconds of drawing n frames at a scale: what a call takes, and every frame."""

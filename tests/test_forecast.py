@@ -6,11 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr import forecast as forecast_module
@@ -93,7 +96,7 @@ def test_transforms_are_those_of_a_real_fit(tiny_kspace: KSpace, method: str) ->
         stages[real.stage(state)] += 1
     told = Counter()
     for stage in (name for name in large.parts if name != "start"):
-        steps = measured._steps(stage, stage == list(large.parts)[-1])
+        steps = measured._steps(stage, stage == list(large.parts)[-1], 1)
         for kind, n in large.parts[stage].rows.items():
             told[kind] += steps * measured._to_all(small.parts[stage].rows.get(kind, 0), n)
     if method == "dainr":  # its feature may converge early, and is expected to
@@ -223,3 +226,15 @@ def test_the_command_tells_and_ends(
     run = tmp_path / "run"
     assert main([*command[:-1], "-o", str(run)]) == 0
     assert "more memory" in capsys.readouterr().out, "the first notice of a run that will not fit"
+
+
+@pytest.mark.parametrize("coil_maps", ["espirit", "given"])
+def test_coil_maps_are_prepared_as_the_recipe_says(
+    tiny_kspace: KSpace, tiny_maps: NDArray[np.complex64], coil_maps: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_dainr.probe.SMALL_SIDES", (12, 24))
+    recipe = recipe_of("nufft", coil_maps=coil_maps)
+    assert forecast(recipe, replace(tiny_kspace, csm=tiny_maps[None])).parts["preparation"] > 0
+    if coil_maps == "given":
+        with pytest.raises(InputError, match="no coil maps"):
+            forecast(recipe, tiny_kspace)
