@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+import tracemalloc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,34 +68,70 @@ class Cost:
 
 
 class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of all tensors alive that came into being while this mode was on; and transforms, counted."""
+    """Bytes of tensors and arrays that are alive and came into being while this was on; and transforms, counted.
+
+    Tensors are counted as operators make them, the arrays of numpy by tracemalloc, which numpy reports to.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.live = self.peak = 0
+        self.peak = self._tensors = self._arrays_before = 0
         self.rows: dict[str, int] = {}
         self.held: dict[str, tuple[int, int]] = {}
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._note(args, new=False)  # of a numpy array, or older than this mode
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
+        self._note(result, new=True)
+        return result
+
+    def _note(self, tree: Any, *, new: bool) -> None:
+        for leaf in tree_leaves(tree):
             if isinstance(leaf, Tensor):
                 storage = leaf.untyped_storage()
                 key = storage._cdata
                 if key not in self._known:
                     self._known.add(key)
-                    self.live += storage.nbytes()
-                    self.peak = max(self.peak, self.live)
-                    weakref.finalize(storage, self._gone, key, storage.nbytes())
-        return result
+                    n_bytes = storage.nbytes() if new else 0
+                    self._tensors += n_bytes
+                    weakref.finalize(storage, self._gone, key, n_bytes)
+        if new:
+            self.look()
 
     def _gone(self, key: int, n_bytes: int) -> None:
         self._known.discard(key)
-        self.live -= n_bytes
+        self._tensors -= n_bytes
+
+    @property
+    def live(self) -> int:
+        """Bytes alive now."""
+        return self._tensors + tracemalloc.get_traced_memory()[0] - self._arrays_before
+
+    def look(self) -> None:
+        """Raise the peak to what was alive at most since the last look."""
+        self.peak = max(self.peak, self._tensors + tracemalloc.get_traced_memory()[1] - self._arrays_before)
+        if tracemalloc.is_tracing():
+            tracemalloc.reset_peak()
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count while this lasts."""
+        ours = not tracemalloc.is_tracing()
+        if ours:
+            tracemalloc.start()
+        self._arrays_before = tracemalloc.get_traced_memory()[0]
+        try:
+            with self:
+                yield
+        finally:
+            if ours:
+                tracemalloc.stop()
 
     def begin(self) -> None:
         """A new part: its peak, its transforms."""
+        if tracemalloc.is_tracing():
+            tracemalloc.reset_peak()
         self.peak, self.rows, self.held = self.live, {}, {}
 
     def transform(self, kind: str, rows: int) -> None:
@@ -186,19 +223,17 @@ class _Walk:
         self.parts: dict[str, _Part] = {}
         self.method, self.ledger, self._device = method, problem.ledger, problem.device
         self.n_frames = problem.n_frames
-        with self.ledger if count else contextlib.nullcontext():
+        with self.ledger.counting() if count else contextlib.nullcontext():
             self.state: Any = self._do("start", lambda: method.start(problem))
             while not method.done(self.state) and method.stage(self.state) not in until:
                 stage = method.stage(self.state)
                 self._do(stage, lambda: method.step(problem, self.state))
         self.state_bytes = sum(tensor.nbytes for tensor in method.pack(self.state).values())
 
-    def draw(self, n: int, scale: float, *, count: bool = False) -> _Part:
-        """Draw n frames between the first and the last."""
+    def draw(self, n: int, scale: float) -> float:
+        """Seconds of drawing n frames between the first and the last."""
         frames = torch.linspace(0, self.n_frames - 1, n)
-        with self.ledger if count else contextlib.nullcontext():
-            self._do("image", lambda: self.method.image(self.state, frames, scale))
-        return self.parts.pop("image")
+        return _timed(lambda: self.method.image(self.state, frames, scale), self._device)[0]
 
     def _do(self, name: str, work: Callable[[], Any]) -> Any:
         part = self.parts.setdefault(name, _Part())
@@ -206,6 +241,7 @@ class _Walk:
         seconds, result = _timed(work, self._device)
         part.times.append(seconds)
         part.rows, part.held = dict(self.ledger.rows), dict(self.ledger.held)
+        self.ledger.look()
         part.peak = max(part.peak, self.ledger.peak)
         return result
 
@@ -273,6 +309,9 @@ class _Probe:
 
     def cost(self, seconds: bool) -> Cost:
         set_threads(1)  # the ledger sees one thread
+        # What a first fit loads and compiles is not counted.
+        height, width = (min(n, 32) for n in self.sizes.matrix)
+        _Walk(self.method, self.sizes.hollow(self.fewer, (height, width)), count=False)
         small, large = (_Walk(self.method, self.sizes.hollow(n), count=True) for n in (self.fewer, self.more))
         memory = self._memory(small, large)
         if not seconds:
@@ -406,10 +445,10 @@ class _Probe:
         """Seconds of drawing n frames at a scale: what a call takes, and every frame."""
         tried = min(scale, max(1.0, DRAWN_SIDE / max(self.sizes.matrix)))
         few = self.threads
-        one = walk.draw(few, tried).seconds
+        one = walk.draw(few, tried)
         each, call = one / few, 0.0
         if one < 0.1:
-            three = walk.draw(3 * few, tried).seconds
+            three = walk.draw(3 * few, tried)
             each = max(three - one, 0.0) / (2 * few)
             call = max(one - few * each, 0.0)
         return lambda n: call + n * each * (scale / tried) ** 2

@@ -107,6 +107,21 @@ def test_transforms_are_those_of_a_real_fit(tiny_kspace: KSpace, method: str) ->
 
 def test_the_ledger_counts_what_lives() -> None:
     ledger = _Ledger()
+    view = torch.from_numpy(np.zeros(100_000))
+    with ledger.counting():
+        assert ledger.live < 20_000, "what Python itself needs"
+        seen = view[1:] + 1
+        assert 799_992 <= ledger.live < 820_000, "what is a view of something older is not new"
+        del seen
+        array = np.ones(100_000)
+        assert 800_000 <= ledger.live < 820_000
+        shared = torch.from_numpy(array)[5:]
+        assert 800_000 <= ledger.live < 820_000
+        del array
+        assert ledger.live >= 800_000
+        del shared
+        assert ledger.live < 20_000
+    ledger = _Ledger()
     with ledger:
         a = torch.zeros(1000, dtype=torch.complex64)
         view = a[10:]
@@ -123,7 +138,8 @@ def test_the_ledger_counts_what_lives() -> None:
 def test_memory_grows_with_what_is_asked(tiny_kspace: KSpace) -> None:
     plain = probe(recipe_of("grasp"), tiny_kspace, seconds=False)
     assert plain.seconds == {}
-    assert plain.memory_bytes == probe(recipe_of("grasp"), tiny_kspace, seconds=False).memory_bytes
+    again = probe(recipe_of("grasp"), tiny_kspace, seconds=False)
+    assert plain.memory_bytes == pytest.approx(again.memory_bytes, rel=0.05)
     assert probe(recipe_of("grasp", coils=1), tiny_kspace, seconds=False).memory_bytes < plain.memory_bytes
     assert probe(recipe_of("grasp", scale=4.0), tiny_kspace, seconds=False).memory_bytes > plain.memory_bytes
 
@@ -141,7 +157,7 @@ def test_advice_names_a_way_that_fits(tiny_kspace: KSpace, monkeypatch: pytest.M
     whole = probe(recipe, tiny_kspace, seconds=False).memory_bytes
     native = probe(recipe_of("grasp"), tiny_kspace, seconds=False).memory_bytes
     assert native < whole / 2
-    monkeypatch.setattr(forecast_module, "available_memory", lambda device: int(native / ROOM) + 1)
+    monkeypatch.setattr(forecast_module, "available_memory", lambda device: int(1.1 * native / ROOM))
     told = forecast(recipe, tiny_kspace)
     assert not told.fits
     assert told.advice is not None
