@@ -10,26 +10,21 @@ of frames, and from there to all. docs/adr/0011-forecast.md has the reasons and 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
-import tracemalloc
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from napari_dainr.coils import compress_coils
 from napari_dainr.data import BinnedKSpace, KSpace, bin_spokes
+from napari_dainr.hollow import Sizes, Walk, timed
 from napari_dainr.inr.parallel import get_threads, set_threads
 from napari_dainr.machine import torch_on_one_thread
-from napari_dainr.methods.base import Method, Problem
+from napari_dainr.methods.base import Problem
 from napari_dainr.methods.fit import make_method
 from napari_dainr.methods.held_out import LEAST_SPOKES
 from napari_dainr.methods.problem import make_problem
@@ -48,6 +43,8 @@ STRIP_VOXELS = 400_000
 """Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
 USUAL_PART, USUAL_FEATURE_PART = 0.78, 0.92
 """Of its most iterations a reconstruction, and one that makes the feature, makes so many before it has converged."""
+SLACK = 16 << 20
+"""Bytes that allocator, threads and transforms' plans keep beside the arrays."""
 SMALL_SIDES = (32, 64)
 """Sides of the images with which the preparation is tried, pixels."""
 DRAWN_SIDE = 512
@@ -65,193 +62,6 @@ class Cost:
 
     seconds: dict[str, float]
     memory_bytes: int
-
-
-class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of tensors and arrays that are alive and came into being while this was on; and transforms, counted.
-
-    Tensors are counted as operators make them, the arrays of numpy by tracemalloc, which numpy reports to.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = self._tensors = self._arrays_before = 0
-        self.rows: dict[str, int] = {}
-        self.held: dict[str, tuple[int, int]] = {}
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._note(args, new=False)  # of a numpy array, or older than this mode
-        result = func(*args, **(kwargs or {}))
-        self._note(result, new=True)
-        return result
-
-    def _note(self, tree: Any, *, new: bool) -> None:
-        for leaf in tree_leaves(tree):
-            if isinstance(leaf, Tensor):
-                storage = leaf.untyped_storage()
-                key = storage._cdata
-                if key not in self._known:
-                    self._known.add(key)
-                    n_bytes = storage.nbytes() if new else 0
-                    self._tensors += n_bytes
-                    weakref.finalize(storage, self._gone, key, n_bytes)
-        if new:
-            self.look()
-
-    def _gone(self, key: int, n_bytes: int) -> None:
-        self._known.discard(key)
-        self._tensors -= n_bytes
-
-    @property
-    def live(self) -> int:
-        """Bytes alive now."""
-        return self._tensors + tracemalloc.get_traced_memory()[0] - self._arrays_before
-
-    def look(self) -> None:
-        """Raise the peak to what was alive at most since the last look."""
-        self.peak = max(self.peak, self._tensors + tracemalloc.get_traced_memory()[1] - self._arrays_before)
-        if tracemalloc.is_tracing():
-            tracemalloc.reset_peak()
-
-    @contextlib.contextmanager
-    def counting(self) -> Iterator[None]:
-        """Count while this lasts."""
-        ours = not tracemalloc.is_tracing()
-        if ours:
-            tracemalloc.start()
-        self._arrays_before = tracemalloc.get_traced_memory()[0]
-        try:
-            with self:
-                yield
-        finally:
-            if ours:
-                tracemalloc.stop()
-
-    def begin(self) -> None:
-        """A new part: its peak, its transforms."""
-        if tracemalloc.is_tracing():
-            tracemalloc.reset_peak()
-        self.peak, self.rows, self.held = self.live, {}, {}
-
-    def transform(self, kind: str, rows: int) -> None:
-        self.rows[kind] = self.rows.get(kind, 0) + rows
-        before = self.held.get(kind, (0, 0))
-        self.held[kind] = max(before, (self.live, rows))
-
-
-@dataclass(frozen=True, eq=False)
-class _Hollow(Problem):
-    """A problem whose transforms give arrays of the right shape, and nothing more; they are noted in the ledger."""
-
-    ledger: _Ledger = field(default_factory=_Ledger)
-    noise: Tensor = field(default_factory=lambda: torch.empty(0))
-    """(frame, y, x): what all adjoints give. Noise, as the eigenvectors of anything plainer are found sooner."""
-
-    def forward(self, image: Tensor, frames: Sequence[int]) -> Tensor:
-        self.ledger.transform("gradient" if image.requires_grad else "forward", len(frames))
-        kdata = self.kdata[list(frames)]
-        return kdata + image.mean(dim=(-2, -1))[:, None, None] if image.requires_grad else kdata
-
-    def adjoint(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
-        self.ledger.transform("adjoint", len(frames))
-        return self.noise[list(frames)]
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """Of the whole run: frames, raw and virtual coils, samples of a frame, matrix; what else decides."""
-
-    frames: int
-    raw_coils: int
-    coils: int
-    samples: int
-    matrix: tuple[int, int]
-    masked: bool
-    device: torch.device
-
-    @property
-    def pixels(self) -> int:
-        return self.matrix[0] * self.matrix[1]
-
-    def hollow(self, frames: int, matrix: tuple[int, int] | None = None) -> _Hollow:
-        """A hollow problem of random numbers: so many frames, this matrix and samples in proportion."""
-        matrix = matrix or self.matrix
-        samples = max(16, self.samples * matrix[0] * matrix[1] // self.pixels)
-        random = np.random.default_rng(0)
-        ktraj = random.uniform(-0.5, 0.5, (frames, samples, 2)) * np.asarray(matrix)
-        maps = torch.full((self.coils, *matrix), self.coils**-0.5, dtype=torch.complex64)
-        kdata = torch.randn(frames, self.coils, samples, dtype=torch.complex64)
-        weights = torch.ones(frames, samples, device=self.device)
-        return _Hollow(
-            kdata.to(self.device),
-            make_nufft(ktraj, matrix, self.device),
-            maps.to(self.device),
-            weights,
-            1.0,
-            weights.clone() if self.masked else None,
-            noise=torch.randn(frames, *matrix, dtype=torch.complex64).to(self.device),
-        )
-
-
-@dataclass
-class _Part:
-    """A part of a run on a hollow problem: seconds of a step, transforms of a step, and what it holds."""
-
-    times: list[float] = field(default_factory=list)
-    rows: dict[str, int] = field(default_factory=dict)
-    held: dict[str, tuple[int, int]] = field(default_factory=dict)
-    peak: int = 0
-
-    @property
-    def seconds(self) -> float:
-        return float(np.median(self.times))
-
-
-class _Walk:
-    """A short fit on a hollow problem, part by part: ``start`` and the stages of the method, in order.
-
-    Parameters
-    ----------
-    count
-        Count tensors; else measure time.
-    until
-        Stages before which to stop.
-    """
-
-    def __init__(self, method: Method, problem: _Hollow, *, count: bool, until: frozenset[str] = frozenset()) -> None:
-        self.parts: dict[str, _Part] = {}
-        self.method, self.ledger, self._device = method, problem.ledger, problem.device
-        self.n_frames = problem.n_frames
-        with self.ledger.counting() if count else contextlib.nullcontext():
-            self.state: Any = self._do("start", lambda: method.start(problem))
-            while not method.done(self.state) and method.stage(self.state) not in until:
-                stage = method.stage(self.state)
-                self._do(stage, lambda: method.step(problem, self.state))
-        self.state_bytes = sum(tensor.nbytes for tensor in method.pack(self.state).values())
-
-    def draw(self, n: int, scale: float) -> float:
-        """Seconds of drawing n frames between the first and the last."""
-        frames = torch.linspace(0, self.n_frames - 1, n)
-        return _timed(lambda: self.method.image(self.state, frames, scale), self._device)[0]
-
-    def _do(self, name: str, work: Callable[[], Any]) -> Any:
-        part = self.parts.setdefault(name, _Part())
-        self.ledger.begin()
-        seconds, result = _timed(work, self._device)
-        part.times.append(seconds)
-        part.rows, part.held = dict(self.ledger.rows), dict(self.ledger.held)
-        self.ledger.look()
-        part.peak = max(part.peak, self.ledger.peak)
-        return result
-
-
-def _timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
-    begun = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - begun, result
 
 
 def probe(recipe: Recipe, kspace: KSpace, *, seconds: bool = True) -> Cost:
@@ -293,7 +103,7 @@ class _Probe:
         coils = compress_coils(binned.kdata[some], recipe.coils)[0].shape[1]
         masked = bool((ramp_dcf(binned.ktraj[some[:1]], binned.matrix) == 0).any())
         self.holds_out = self.n_steps > 1 and recipe.held_out > 0 and binned.spokes_per_frame >= LEAST_SPOKES
-        self.sizes = _Sizes(
+        self.sizes = Sizes(
             frames=binned.n_frames,
             raw_coils=binned.n_coils,
             coils=coils,
@@ -311,8 +121,8 @@ class _Probe:
         set_threads(1)  # the ledger sees one thread
         # What a first fit loads and compiles is not counted.
         height, width = (min(n, 32) for n in self.sizes.matrix)
-        _Walk(self.method, self.sizes.hollow(self.fewer, (height, width)), count=False)
-        small, large = (_Walk(self.method, self.sizes.hollow(n), count=True) for n in (self.fewer, self.more))
+        Walk(self.method, self.sizes.hollow(self.fewer, (height, width)), count=True)
+        small, large = (Walk(self.method, self.sizes.hollow(n), count=True) for n in (self.fewer, self.more))
         memory = self._memory(small, large)
         if not seconds:
             return Cost({}, memory)
@@ -327,7 +137,7 @@ class _Probe:
 
     # Seconds
 
-    def _seconds(self, small: _Walk, large: _Walk) -> dict[str, float]:
+    def _seconds(self, small: Walk, large: Walk) -> dict[str, float]:
         transforms = self._transforms()
         stages = [name for name in large.parts if name != "start"]
         rows = {
@@ -339,11 +149,11 @@ class _Probe:
         whole = frozenset(
             name for name in large.parts if self.more > self.fewer and small.parts[name].rows != large.parts[name].rows
         )
-        tall = _Walk(self.method, self.sizes.hollow(self.more), count=False)
+        tall = Walk(self.method, self.sizes.hollow(self.more), count=False)
         each = {name: part.seconds for name, part in tall.parts.items()}
         if whole and self.sizes.frames > self.more:
             matrix = self._strip()
-            thin = _Walk(
+            thin = Walk(
                 self.method, self.sizes.hollow(self.sizes.frames, matrix), count=False, until=frozenset(stages) - whole
             )
             pixels = matrix[0] * matrix[1]
@@ -402,7 +212,7 @@ class _Probe:
             "gradient": (gradient, 1),
         }
         return {
-            kind: float(np.median([_timed(what, self.device)[0] for _ in range(4)][1:])) / rows
+            kind: float(np.median([timed(what, self.device)[0] for _ in range(4)][1:])) / rows
             for kind, (what, rows) in work.items()
         }
 
@@ -439,9 +249,9 @@ class _Probe:
                 coil_maps=self.recipe.coil_maps,
             )
 
-        return _timed(prepare, self.device)[0], matrix[0] * matrix[1]
+        return timed(prepare, self.device)[0], matrix[0] * matrix[1]
 
-    def _drawing(self, walk: _Walk, scale: float) -> Callable[[float], float]:
+    def _drawing(self, walk: Walk, scale: float) -> Callable[[float], float]:
         """Seconds of drawing n frames at a scale: what a call takes, and every frame."""
         tried = min(scale, max(1.0, DRAWN_SIDE / max(self.sizes.matrix)))
         few = self.threads
@@ -469,7 +279,7 @@ class _Probe:
 
     # Memory
 
-    def _memory(self, small: _Walk, large: _Walk) -> int:
+    def _memory(self, small: Walk, large: Walk) -> int:
         s = self.sizes
         raw, kdata = (COMPLEX * s.frames * n * s.samples for n in (s.raw_coils, s.coils))
         images = COMPLEX * s.frames * s.coils * s.pixels
@@ -481,13 +291,25 @@ class _Probe:
         peaks: list[float] = [preparing]
         for name, more in large.parts.items():
             few = small.parts[name]
-            peaks.append(kept + self._to_all(few.peak, more.peak))
+            # Where a step sees but a few frames, they and the members are worked on beside each other, not one by one.
+            together = 1 if name == "start" or few.rows != more.rows else self._side_by_side
+            stays = self._to_all(few.before, more.before)
+            peaks.append(kept + stays + together * max(self._to_all(few.peak, more.peak) - stays, 0))
             for kind, (live, rows) in more.held.items():
                 few_live, few_rows = few.held.get(kind, (live, rows))
-                n = self._to_all(few_rows, rows)
+                n = min(self._to_all(few_rows, rows), s.frames)
                 per_row = COMPLEX * s.coils * ((2 if kind == "adjoint" else 1) * s.pixels + 3 * s.samples)
-                peaks.append(kept + self._to_all(few_live, live) + n * per_row)
+                passing = self._to_all(few_live, live) - stays
+                peaks.append(kept + stays + together * max(passing, 0) + n * per_row)
         state = self._to_all(small.state_bytes, large.state_bytes)
         peaks.append(kept + 3 * state)
         peaks.append(kept + state + 4 * self._drawn_bytes)
-        return int(max(peaks))
+        return int(max(peaks)) + (SLACK if self.device.type == "cpu" else 0)
+
+    @property
+    def _side_by_side(self) -> int:
+        """Parts of a step that are worked on at the same time."""
+        if self.device.type != "cpu":
+            return 1
+        parts = (getattr(self.config, "members", None) or 1) * (getattr(self.config, "frames_per_step", None) or 1)
+        return min(self.threads, max(parts, 2))

@@ -22,12 +22,13 @@ from napari_dainr.data import KSpace, bin_spokes
 from napari_dainr.engine import resolved
 from napari_dainr.errors import InputError
 from napari_dainr.forecast import ROOM, Forecast, forecast, shortage
+from napari_dainr.hollow import Ledger, Walk
 from napari_dainr.machine import MemoryWatch, available_memory, memory_in_use, torch_on_one_thread
 from napari_dainr.methods import METHOD_NAMES
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.fit import fit, make_method
 from napari_dainr.methods.problem import make_problem
-from napari_dainr.probe import CUT_STEPS, USUAL_FEATURE_PART, _Ledger, _Probe, _Walk, probe
+from napari_dainr.probe import CUT_STEPS, USUAL_FEATURE_PART, _Probe, probe
 from napari_dainr.recipe import Recipe
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -79,7 +80,7 @@ def test_transforms_are_those_of_a_real_fit(tiny_kspace: KSpace, method: str) ->
     binned = bin_spokes(tiny_kspace, 4)
     measured = _Probe(recipe, binned)
     small, large = (
-        _Walk(measured.method, measured.sizes.hollow(n), count=True) for n in (measured.fewer, measured.more)
+        Walk(measured.method, measured.sizes.hollow(n), count=True) for n in (measured.fewer, measured.more)
     )
     assert measured.more < binned.n_frames, "or nothing is extrapolated"
 
@@ -106,7 +107,7 @@ def test_transforms_are_those_of_a_real_fit(tiny_kspace: KSpace, method: str) ->
 
 
 def test_the_ledger_counts_what_lives() -> None:
-    ledger = _Ledger()
+    ledger = Ledger()
     view = torch.from_numpy(np.zeros(100_000))
     with ledger.counting():
         assert ledger.live < 20_000, "what Python itself needs"
@@ -121,7 +122,7 @@ def test_the_ledger_counts_what_lives() -> None:
         assert ledger.live >= 800_000
         del shared
         assert ledger.live < 20_000
-    ledger = _Ledger()
+    ledger = Ledger()
     with ledger:
         a = torch.zeros(1000, dtype=torch.complex64)
         view = a[10:]
@@ -153,6 +154,7 @@ def test_steps_are_cut_but_the_whole_fit_is_told(tiny_kspace: KSpace) -> None:
 
 
 def test_advice_names_a_way_that_fits(tiny_kspace: KSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_dainr.probe.SLACK", 0)
     recipe = recipe_of("grasp", scale=4.0, upsample=4)
     whole = probe(recipe, tiny_kspace, seconds=False).memory_bytes
     native = probe(recipe_of("grasp"), tiny_kspace, seconds=False).memory_bytes
