@@ -43,7 +43,7 @@ STRIP_VOXELS = 400_000
 """Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
 USUAL_PART, USUAL_FEATURE_PART = 0.78, 0.92
 """Of its most iterations a reconstruction, and one that makes the feature, makes so many before it has converged."""
-SLACK = 16 << 20
+SLACK = 32 << 20
 """Bytes that allocator, threads and transforms' plans keep beside the arrays."""
 SMALL_SIDES = (32, 64)
 """Sides of the images with which the preparation is tried, pixels."""
