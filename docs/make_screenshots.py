@@ -12,6 +12,7 @@ from pathlib import Path
 
 import screenshots_compare
 import screenshots_curves
+import screenshots_import
 import screenshots_xt_cine
 from screenshots_waiting import has_ended, wait_until
 from screenshots_window import Window, take
@@ -36,9 +37,9 @@ def tour(window: Window) -> None:
     wait_until(lambda: has_ended(dock))
     shoot("done")
     dock.ensureWidgetVisible(dock.banner)
-    dock.reconstruction.method_box.expand(animate=False)
+    dock.reconstruction.method_box.open()
     shoot("settings")
-    dock.reconstruction.method_box.collapse(animate=False)
+    dock.reconstruction.method_box.fold()
     with tempfile.TemporaryDirectory() as scratch:
         notes = Path(scratch) / "notes.h5"
         notes.write_text("These are notes, not k-space.")
@@ -49,4 +50,11 @@ def tour(window: Window) -> None:
 
 
 if __name__ == "__main__":
-    take(tour, screenshots_curves.tour, screenshots_xt_cine.tour, screenshots_compare.tour, description=__doc__)
+    take(
+        tour,
+        screenshots_import.tour,
+        screenshots_curves.tour,
+        screenshots_xt_cine.tour,
+        screenshots_compare.tour,
+        description=__doc__,
+    )

@@ -53,8 +53,8 @@ def tour(window: Window) -> None:
     for layer in viewer.layers:
         if layer.name.startswith("|"):
             compare.layers.set_checked(layer, True)
-    compare.sections["queue"].collapse(animate=False)
-    compare.sections["render"].collapse(animate=False)
+    compare.sections["queue"].fold()
+    compare.sections["render"].fold()
     compare.grid_button.click()
     viewer.dims.set_current_step(0, 4)
     viewer.reset_view()

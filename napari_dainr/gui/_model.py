@@ -366,7 +366,11 @@ class Model:
         stop = {Phase.STOPPING: "Stopping…"}
         resuming = phase is Phase.PAUSED
         return {
-            "open": Button("Open…", self.can(Action.LOAD), "Open a file with radial k-space (ISMRMRD)."),
+            "open": Button(
+                "Open…",
+                self.can(Action.LOAD),
+                "Open a raw file with radial k-space.",
+            ),
             "start": Button(start.get(phase, "Start"), self.can(Action.START) and not self.held_back, why),
             "pause": Button(
                 "Resume" if resuming else "Pause",

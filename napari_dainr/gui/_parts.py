@@ -18,9 +18,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
-__all__ = ["Banner", "ComboBox", "DoubleSpinBox", "Note", "SpinBox", "mark", "section"]
+__all__ = ["Banner", "ComboBox", "DoubleSpinBox", "Note", "Section", "SpinBox", "mark"]
 
 ERROR_COLOUR, WARNING_COLOUR, INFO_COLOUR = "#d9534f", "#c9922e", "#4a7fb5"
 
@@ -108,17 +107,49 @@ class Note(QLabel):
         self.setFont(font)
 
 
-def section(title: str, *inside: QWidget, open_: bool = False) -> QCollapsible:
-    """A part of the dock that folds, without the gaps that its frames would add."""
-    box = QCollapsible(title)
-    for widget in inside:
-        box.addWidget(widget)
-    for layout in (box.layout(), box.content().layout()):
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-    if open_:
-        box.expand(animate=False)
-    return box
+class Section(QWidget):
+    """A part of a dock that folds under its title; open, it is as high as what is inside wants to be at any moment."""
+
+    def __init__(self, title: str, *inside: QWidget, is_open: bool = False) -> None:
+        super().__init__()
+        self.title = QPushButton()
+        self.title.setCheckable(True)
+        self.title.setStyleSheet("QPushButton { text-align: left; padding-left: 4px; }")
+        self._content = QWidget()
+        content = QVBoxLayout(self._content)
+        layout = QVBoxLayout(self)
+        for part in (content, layout):
+            part.setContentsMargins(0, 0, 0, 0)
+            part.setSpacing(3)
+        for widget in inside:
+            content.addWidget(widget)
+        layout.addWidget(self.title)
+        layout.addWidget(self._content)
+        self._text = title
+        self.title.toggled.connect(self._toggled)
+        self.title.setChecked(is_open)
+        self._toggled(is_open)
+
+    @property
+    def is_open(self) -> bool:
+        return self.title.isChecked()
+
+    def open(self) -> None:
+        """Show what is inside."""
+        self.title.setChecked(True)
+
+    def fold(self) -> None:
+        """Show only the title."""
+        self.title.setChecked(False)
+
+    def set_title(self, text: str) -> None:
+        """Another title."""
+        self._text = text
+        self.title.setText(f"{'▾' if self.is_open else '▸'}  {text}")
+
+    def _toggled(self, is_open: bool) -> None:
+        self._content.setVisible(is_open)
+        self.set_title(self._text)
 
 
 class Banner(QFrame):

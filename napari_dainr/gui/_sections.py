@@ -24,7 +24,7 @@ from superqt import QElidingLabel
 from napari_dainr.data import KSpace
 from napari_dainr.gui._method_form import MethodForm
 from napari_dainr.gui._model import FIBONACCI, SAMPLES, Model, Phase
-from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note, SpinBox, mark, section
+from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note, Section, SpinBox, mark
 from napari_dainr.methods.config import CONFIGS, PRESETS, TITLES
 from napari_dainr.recipe import Recipe
 
@@ -97,9 +97,9 @@ class DataSection(QWidget):
         self.sample_button.setMenu(menu)
         self.name = QElidingLabel("no data")
         self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
-        self.summary = Note("Open an ISMRMRD file with golden-angle radial k-space, or the sample data.")
+        self.summary = Note("Open a raw file with golden-angle radial k-space, or the sample data.")
         self.facts = Note()
-        self.details = section("detected and assumed", self.facts)
+        self.details = Section("detected and assumed", self.facts)
         self.import_button = QPushButton("What the file means…")
         self.import_button.setToolTip("Say what a raw file means, and see how it looks if it is read otherwise.")
         self.slice = SpinBox(0, 9999, _tip("slice_index"))
@@ -136,7 +136,7 @@ class DataSection(QWidget):
         self.name.setToolTip(str(source.path or source.label))
         self.summary.setText(summary(kspace))
         self.facts.setText(facts(kspace))
-        self.details.setText("detected and assumed" + (f" · {len(kspace.assumed)} assumed" if kspace.assumed else ""))
+        self.details.set_title("detected and assumed" + (f" · {len(kspace.assumed)} assumed" if kspace.assumed else ""))
 
     def refresh_form(self) -> None:
         """Show the slice, and why it cannot be."""
@@ -186,7 +186,7 @@ class ReconstructionSection(QWidget):
         self.spokes_note = Note()
         self.derived = Note()
         self.method_form = MethodForm(model)
-        self.method_box = section("Method settings", self.method_form)
+        self.method_box = Section("Method settings", self.method_form)
 
         method_row = QHBoxLayout()
         method_row.addWidget(self.method, 1)

@@ -20,7 +20,7 @@ def open_viewer(path: Path | None = None) -> None:
     from napari_dainr.errors import InputError, ResourceError
 
     if path is not None and not path.is_file():
-        raise InputError(f"{path.name}: there is no such file; give a k-space file (ISMRMRD).")
+        raise InputError(f"{path.name}: there is no such file; give a raw k-space file.")
     try:
         import napari
         import qtpy.QtWidgets  # noqa: F401

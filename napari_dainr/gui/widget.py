@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._dock import ScrollDock, find, find_or_open, theme_colours
 from napari_dainr.gui._model import Phase, Source
-from napari_dainr.gui._parts import Banner, Note, section
+from napari_dainr.gui._parts import Banner, Note, Section
 from napari_dainr.gui._run_panel import RunPanel
 from napari_dainr.gui._sections import DataSection, ReconstructionSection
 from napari_dainr.gui._session import Session
@@ -47,8 +47,8 @@ class ReconstructionDock(ScrollDock):
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(6)
         column.addWidget(self.banner)
-        column.addWidget(section("1  Data", self.data, open_=True))
-        column.addWidget(section("2  Reconstruction", self.reconstruction, open_=True))
+        column.addWidget(Section("1  Data", self.data, is_open=True))
+        column.addWidget(Section("2  Reconstruction", self.reconstruction, is_open=True))
         column.addWidget(self.run_panel)
         column.addWidget(notice)
         column.addStretch(1)

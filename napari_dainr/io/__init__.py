@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPORTS", "KSPACE_SUFFIXES", "export_series", "read_kspace"]
 
-KSPACE_SUFFIXES = (".h5", ".hdf5", ".mrd", ".dat")
+KSPACE_SUFFIXES = (".h5", ".hdf5", ".mrd", ".dat", ".cfl", ".hdr", ".mat", ".npz")
 """Suffixes under which raw data is looked for, as in napari.yaml; a file of another name is known by its content."""
 
 EXPORTS: dict[str, str] = {suffix: f"{form.title}: {form.holds}" for form in FORMATS for suffix in form.suffixes}

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._background import in_background
 from napari_dainr.gui._dock import ScrollDock
-from napari_dainr.gui._parts import Banner, Note, section
+from napari_dainr.gui._parts import Banner, Note, Section
 from napari_dainr.gui._time_layers import frame_times, title_of, to_pixels
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.cine.export_form import ExportForm
@@ -145,8 +145,8 @@ class CineDock(ScrollDock):
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(6)
         column.addWidget(self.banner)
-        column.addWidget(section("1  Play", self.play_panel, open_=True))
-        column.addWidget(section("2  Export", below, open_=True))
+        column.addWidget(Section("1  Play", self.play_panel, is_open=True))
+        column.addWidget(Section("2  Export", below, is_open=True))
         column.addWidget(notice)
         column.addStretch(1)
         return inside

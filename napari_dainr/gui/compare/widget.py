@@ -12,14 +12,13 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._dock import ScrollDock, find_or_open, window_is_there
 from napari_dainr.gui._layers import run_folder_of
 from napari_dainr.gui._model import Phase
-from napari_dainr.gui._parts import Banner, Note, section
+from napari_dainr.gui._parts import Banner, Note, Section
 from napari_dainr.gui._series_layers import is_derived
 from napari_dainr.gui._session import Session
 from napari_dainr.gui._time_layers import TimeLayers
 from napari_dainr.gui.compare.derived import DerivedLayers
 from napari_dainr.gui.compare.field import FieldSection
 from napari_dainr.gui.compare.grid import GridView
-from napari_dainr.gui.compare.growing import Growing
 from napari_dainr.gui.compare.layers import LayerList
 from napari_dainr.gui.compare.measure import MeasureSection
 from napari_dainr.gui.compare.parts import PartsSection
@@ -79,15 +78,14 @@ class CompareDock(ScrollDock):
         column.setSpacing(6)
         column.addWidget(self.banner)
         self.sections = {
-            "queue": section("1  Run several methods", self.queue, open_=True),
-            "compared": section("2  Layers to compare", compared, open_=True),
-            "measure": section("3  Against a reference", self.measure, open_=True),
-            "render": section("Render from the model", self.render_section, open_=True),
-            "parts": section("Magnitude, phase, real, imaginary", self.parts),
-            "field": section("Deformation field", self.field),
+            "queue": Section("1  Run several methods", self.queue, is_open=True),
+            "compared": Section("2  Layers to compare", compared, is_open=True),
+            "measure": Section("3  Against a reference", self.measure, is_open=True),
+            "render": Section("Render from the model", self.render_section, is_open=True),
+            "parts": Section("Magnitude, phase, real, imaginary", self.parts),
+            "field": Section("Deformation field", self.field),
         }
         for box in self.sections.values():
-            Growing(box)
             column.addWidget(box)
         column.addWidget(notice)
         column.addStretch(1)

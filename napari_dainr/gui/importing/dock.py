@@ -21,7 +21,7 @@ from napari_dainr.acquired import Acquired
 from napari_dainr.gui._dock import ScrollDock
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._model import Source
-from napari_dainr.gui._parts import Banner, Note, section
+from napari_dainr.gui._parts import Banner, Note, Section
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.importing.form import OptionsForm
 from napari_dainr.gui.importing.previews import Found, Look, looks_at
@@ -111,9 +111,9 @@ class ImportDock(ScrollDock):
         layout.addWidget(self.picture)
         layout.addWidget(self.status)
         layout.addWidget(self.quality)
-        layout.addWidget(section("found and assumed", self.facts, open_=True))
-        layout.addWidget(section("read otherwise: click the picture that looks right", self.others, open_=True))
-        layout.addWidget(section("what you know about the file", self.form, open_=True))
+        layout.addWidget(Section("found and assumed", self.facts, is_open=True))
+        layout.addWidget(Section("read otherwise: click the picture that looks right", self.others, is_open=True))
+        layout.addWidget(Section("what you know about the file", self.form, is_open=True))
         layout.addLayout(buttons)
         layout.addWidget(Note(RESEARCH_USE))
         layout.addStretch(1)
