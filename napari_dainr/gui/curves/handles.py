@@ -90,6 +90,7 @@ def _point_under(plot: CurvePlot, event: Any) -> str:
     if event.inaxes is not plot.axes:
         return ""
     best, words = 12.0 * float(plot.canvas.device_pixel_ratio), ""
+    unit = " s" if plot.labels[0] == "time (s)" else ""
     for curve in plot.curves:
         at = plot.axes.transData.transform(np.column_stack([curve.times_s, curve.centre]))
         distance = np.hypot(at[:, 0] - event.x, at[:, 1] - event.y)
@@ -101,7 +102,7 @@ def _point_under(plot: CurvePlot, event: Any) -> str:
             spread = f" ± {curve.spread[frame]:.3g} SD" if np.isfinite(curve.spread[frame]) else ""
             drawn = ", interpolated" if curve.interpolated[frame] else ""
             words = (
-                f"{curve.label}: {curve.centre[frame]:.4g}{spread} at {curve.times_s[frame]:.2f} "
+                f"{curve.label}: {curve.centre[frame]:.4g}{spread} at {curve.times_s[frame]:.2f}{unit} "
                 f"(frame {frame}{drawn}, n = {curve.n})"
             )
     return words

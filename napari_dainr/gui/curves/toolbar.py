@@ -87,7 +87,7 @@ class Toolbar(QWidget):
         last.addWidget(self.series)
         last.addWidget(self.export)
         self._groups.setStretch(2, 1)
-        for box, width in ((self.role, 142), (self.mode, 224), (self.statistic, 84)):
+        for box, width in ((self.role, 142), (self.mode, 240), (self.statistic, 84)):
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.setFixedWidth(width)
         self.set_colours("#f0f1f2", "#3d48e5")
