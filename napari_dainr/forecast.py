@@ -5,6 +5,7 @@ No torch in this file, so that a form can hold a forecast; the measuring is in p
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,13 +53,20 @@ class Forecast:
         return self.memory_bytes <= ROOM * self.available_bytes
 
 
-def forecast(recipe: Recipe, kspace: KSpace) -> Forecast:
+def forecast(recipe: Recipe, kspace: KSpace, stop: threading.Event | None = None) -> Forecast:
     """Seconds and memory of a run on this machine; takes a second or two, so not in a thread that draws windows.
 
     Parts of the run are really carried out on a few frames and measured; see docs/adr/0011-forecast.md.
 
+    Parameters
+    ----------
+    stop
+        When set, the forecast ends after the piece in hand.
+
     Raises
     ------
+    DainrError
+        If it was stopped.
     InputError
         If the recipe cannot be carried out.
     ResourceError
@@ -68,12 +76,12 @@ def forecast(recipe: Recipe, kspace: KSpace) -> Forecast:
     from napari_dainr.probe import probe
 
     recipe = resolved(recipe)
-    cost = probe(recipe, kspace)
+    cost = probe(recipe, kspace, stop=stop)
     available = available_memory(recipe.device)
     whole = Forecast(sum(cost.seconds.values()), cost.memory_bytes, available, cost.seconds, None)
     if whole.fits:
         return whole
-    return Forecast(whole.seconds, whole.memory_bytes, available, whole.parts, _advice(recipe, kspace, whole))
+    return Forecast(whole.seconds, whole.memory_bytes, available, whole.parts, _advice(recipe, kspace, whole, stop))
 
 
 def shortage(recipe: Recipe, kspace: KSpace) -> str | None:
@@ -100,7 +108,7 @@ def shortage(recipe: Recipe, kspace: KSpace) -> str | None:
     return None if whole.fits else _advice(recipe, kspace, whole)
 
 
-def _advice(recipe: Recipe, kspace: KSpace, whole: Forecast) -> str:
+def _advice(recipe: Recipe, kspace: KSpace, whole: Forecast, stop: threading.Event | None = None) -> str:
     """The smallest change found that fits by the same forecast."""
     from napari_dainr.probe import probe
 
@@ -108,7 +116,7 @@ def _advice(recipe: Recipe, kspace: KSpace, whole: Forecast) -> str:
     for changes, words in _ways_out(recipe, kspace):
         other = recipe.model_copy(update=changes)
         available = available_memory(other.device)
-        memory = probe(other, kspace, seconds=False).memory_bytes
+        memory = probe(other, kspace, seconds=False, stop=stop).memory_bytes
         if memory <= ROOM * available:
             return f"{need}; {words} needs about {memory_text(memory)}."
     return f"{need}; use a machine with more memory, or cut the data into shorter series."

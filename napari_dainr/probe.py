@@ -11,6 +11,7 @@ of frames, and from there to all. docs/adr/0011-forecast.md has the reasons and 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,8 +22,9 @@ import torch
 
 from napari_dainr.coils import compress_coils
 from napari_dainr.data import BinnedKSpace, KSpace, bin_spokes
+from napari_dainr.errors import DainrError
 from napari_dainr.hollow import Sizes, Walk, timed
-from napari_dainr.inr.parallel import get_threads, set_threads
+from napari_dainr.inr.parallel import threads_for_a_trial
 from napari_dainr.machine import torch_on_one_thread
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.fit import make_method
@@ -64,33 +66,33 @@ class Cost:
     memory_bytes: int
 
 
-def probe(recipe: Recipe, kspace: KSpace, *, seconds: bool = True) -> Cost:
+def probe(recipe: Recipe, kspace: KSpace, *, seconds: bool = True, stop: threading.Event | None = None) -> Cost:
     """What a run will take; ``recipe`` has every ``auto`` resolved.
 
     Parameters
     ----------
     seconds
         Measure time too; without it, memory alone is told, sooner.
+    stop
+        When set, measuring ends after the piece in hand.
 
     Raises
     ------
     InputError
         If the recipe does not fit the data.
+    DainrError
+        If it was stopped.
     """
     binned = bin_spokes(kspace, recipe.spokes_per_frame, recipe.slice_index)
-    threads = get_threads()
     with torch_on_one_thread():
-        try:
-            return _Probe(recipe, binned).cost(seconds)
-        finally:
-            set_threads(threads)
+        return _Probe(recipe, binned, stop or threading.Event()).cost(seconds)
 
 
 class _Probe:
     """The measurements for one recipe."""
 
-    def __init__(self, recipe: Recipe, binned: BinnedKSpace) -> None:
-        self.recipe, self.binned = recipe, binned
+    def __init__(self, recipe: Recipe, binned: BinnedKSpace, stop: threading.Event) -> None:
+        self.recipe, self.binned, self._stop = recipe, binned, stop
         self.device, self.threads = torch.device(recipe.device), recipe.threads or 1
         self.config = recipe.config()
         # The state is as large and a step as long as in the whole fit, but there are few of them.
@@ -118,16 +120,25 @@ class _Probe:
         self.fewer = max(self.more - 1, 1)
 
     def cost(self, seconds: bool) -> Cost:
-        set_threads(1)  # the ledger sees one thread
-        # What a first fit loads and compiles is not counted.
-        height, width = (min(n, 32) for n in self.sizes.matrix)
-        Walk(self.method, self.sizes.hollow(self.fewer, (height, width)), count=True)
-        small, large = (Walk(self.method, self.sizes.hollow(n), count=True) for n in (self.fewer, self.more))
-        memory = self._memory(small, large)
+        with threads_for_a_trial(1):  # the ledger sees one thread
+            # What a first fit loads and compiles is not counted.
+            height, width = (min(n, 32) for n in self.sizes.matrix)
+            self._walk(self.fewer, (height, width), count=True)
+            small, large = (self._walk(n, count=True) for n in (self.fewer, self.more))
+            memory = self._memory(small, large)
         if not seconds:
             return Cost({}, memory)
-        set_threads(self.threads)
-        return Cost(self._seconds(small, large), memory)
+        with threads_for_a_trial(self.threads):
+            return Cost(self._seconds(small, large), memory)
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise DainrError("The forecast was stopped.")
+
+    def _walk(self, frames: int, matrix: tuple[int, int] | None = None, **how: Any) -> Walk:
+        """The method started, stepped and drawn on a hollow problem of this size."""
+        self._go_on()
+        return Walk(self.method, self.sizes.hollow(frames, matrix), **how)
 
     def _to_all(self, few: float, more: float) -> float:
         """From the two numbers of frames that were tried to all, along a line."""
@@ -149,13 +160,11 @@ class _Probe:
         whole = frozenset(
             name for name in large.parts if self.more > self.fewer and small.parts[name].rows != large.parts[name].rows
         )
-        tall = Walk(self.method, self.sizes.hollow(self.more), count=False)
+        tall = self._walk(self.more, count=False)
         each = {name: part.seconds for name, part in tall.parts.items()}
         if whole and self.sizes.frames > self.more:
             matrix = self._strip()
-            thin = Walk(
-                self.method, self.sizes.hollow(self.sizes.frames, matrix), count=False, until=frozenset(stages) - whole
-            )
+            thin = self._walk(self.sizes.frames, matrix, count=False, until=frozenset(stages) - whole)
             pixels = matrix[0] * matrix[1]
             each |= {name: part.seconds * self.sizes.pixels / pixels for name, part in thin.parts.items()}
         for name in each:
@@ -194,6 +203,7 @@ class _Probe:
 
     def _transforms(self) -> dict[str, float]:
         """Seconds of a true transform of one frame with all coils, with the coil maps, by kind."""
+        self._go_on()
         n = min(self.sizes.frames, max(self.threads, 2))
         frames = list(range(n))
         ktraj = self.binned.ktraj[:n].reshape(n, self.sizes.samples, 2)
@@ -223,6 +233,7 @@ class _Probe:
 
     def _prepared(self, shrink: float) -> tuple[float, int]:
         """Seconds and pixels of a preparation whose matrix, readouts and frames are shorter by this factor."""
+        self._go_on()
         frames = max(1, round(self.sizes.frames / shrink))
         matrix = (max(2, round(self.sizes.matrix[0] / shrink)), max(2, round(self.sizes.matrix[1] / shrink)))
         radius = np.abs(self.binned.ktraj[0] / np.asarray(self.sizes.matrix)).max(axis=(0, 2))
@@ -250,6 +261,7 @@ class _Probe:
 
     def _drawing(self, walk: Walk, scale: float) -> Callable[[float], float]:
         """Seconds of drawing n frames at a scale: what a call takes, and every frame."""
+        self._go_on()
         tried = min(scale, max(1.0, DRAWN_SIDE / max(self.sizes.matrix)))
         few = self.threads
         one = walk.draw(few, tried)

@@ -20,7 +20,7 @@ from napari_dainr import forecast as forecast_module
 from napari_dainr.cli import main
 from napari_dainr.data import KSpace, bin_spokes
 from napari_dainr.engine import resolved
-from napari_dainr.errors import InputError
+from napari_dainr.errors import DainrError, InputError
 from napari_dainr.forecast import ROOM, Forecast, forecast, shortage
 from napari_dainr.hollow import Ledger, Walk
 from napari_dainr.machine import MemoryWatch, available_memory, memory_in_use, torch_on_one_thread
@@ -78,7 +78,7 @@ rows: Counter[str] = Counter()
 def test_transforms_are_those_of_a_real_fit(tiny_kspace: KSpace, method: str) -> None:
     recipe = recipe_of(method, spokes_per_frame=4)
     binned = bin_spokes(tiny_kspace, 4)
-    measured = _Probe(recipe, binned)
+    measured = _Probe(recipe, binned, threading.Event())
     small, large = (
         Walk(measured.method, measured.sizes.hollow(n), count=True) for n in (measured.fewer, measured.more)
     )
@@ -256,3 +256,10 @@ def test_coil_maps_are_prepared_as_the_recipe_says(
     if coil_maps == "given":
         with pytest.raises(InputError, match="no coil maps"):
             forecast(recipe, tiny_kspace)
+
+
+def test_a_forecast_can_be_stopped(tiny_kspace: KSpace) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(DainrError, match="stopped"):
+        forecast(recipe_of("grasp"), tiny_kspace, stop)

@@ -107,7 +107,7 @@ class ForecastLine(QWidget):
         def work(stop: threading.Event) -> Iterator[Any]:
             from napari_dainr.forecast import forecast
 
-            yield forecast(recipe, kspace)
+            yield forecast(recipe, kspace, stop)
 
         self._work.ask(work)
 

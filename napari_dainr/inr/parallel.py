@@ -6,23 +6,24 @@ two Python threads call it, and another competes with PyTorch's OpenMP threads.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from napari_dainr.machine import cores
 
-__all__ = ["get_threads", "run_parts", "set_threads"]
-
+__all__ = ["get_threads", "run_parts", "set_threads", "threads_for_a_trial"]
 
 _lock = threading.Lock()
 _threads = cores()
+_trials: list[int] = []
 _pool: ThreadPoolExecutor | None = None
 
 
 def get_threads() -> int:
     """Threads that one call of a kernel uses, the calling thread among them."""
-    return _threads
+    return _trials[-1] if _trials else _threads
 
 
 def set_threads(n_threads: int) -> None:
@@ -33,14 +34,38 @@ def set_threads(n_threads: int) -> None:
     ValueError
         If ``n_threads`` is less than 1.
     """
-    global _threads, _pool
+    global _threads
     if n_threads < 1:
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
     with _lock:
-        if n_threads != _threads and _pool is not None:
-            _pool.shutdown(wait=False)  # what it was given is still finished
-            _pool = None
+        _trials.clear()
         _threads = n_threads
+        _new_pool()
+
+
+def _new_pool() -> None:
+    global _pool
+    if _pool is not None:
+        _pool.shutdown(wait=False)  # what it was given is still finished
+        _pool = None
+
+
+@contextlib.contextmanager
+def threads_for_a_trial(n_threads: int) -> Iterator[None]:
+    """Another number of threads inside, for a measurement; it gives way for good to whoever calls `set_threads`.
+
+    So a trial that ends in the middle of a fit leaves the fit its threads.
+    """
+    with _lock:
+        _trials.append(n_threads)
+        _new_pool()
+    try:
+        yield
+    finally:
+        with _lock:
+            if _trials:
+                _trials.pop()
+                _new_pool()
 
 
 def run_parts(work: Callable[[int], None], n_parts: int) -> None:
@@ -55,7 +80,7 @@ def run_parts(work: Callable[[int], None], n_parts: int) -> None:
     if n_parts > 1:
         with _lock:
             if _pool is None:
-                _pool = ThreadPoolExecutor(max(1, _threads - 1), "dainr-kernel")
+                _pool = ThreadPoolExecutor(max(1, get_threads() - 1), "dainr-kernel")
             futures = [_pool.submit(work, part) for part in range(n_parts - 1)]
     try:
         work(n_parts - 1)

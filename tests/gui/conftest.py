@@ -43,7 +43,7 @@ class ScriptedEngine:
         self.at_once = self.most_at_once = 0
         self._count = threading.Lock()
 
-    def forecast(self, recipe: Recipe, kspace: KSpace) -> Forecast:
+    def forecast(self, recipe: Recipe, kspace: KSpace, stop: threading.Event | None = None) -> Forecast:
         self.forecasts.append(recipe)
         advice = None if recipe.scale <= self.most_scale else "It needs 9.0 GB, but 2.0 GB are free; draw at scale 1."
         return Forecast(28.0, int(9e9 if advice else 1.1e9), int(2e9), {"fit": 25.0, "drawing": 3.0}, advice)

@@ -75,7 +75,7 @@ def test_what_does_not_fit_waits_for_a_word(dock: Any, engine: ScriptedEngine, l
 def test_a_forecast_that_fails_holds_nothing_back(
     dock: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(recipe: Recipe, kspace: Any) -> None:
+    def fails(*_: object) -> None:
         raise ResourceError("device is 'cuda', but torch finds no GPU on this machine; use --device cpu.")
 
     monkeypatch.setattr("napari_dainr.forecast.forecast", fails)

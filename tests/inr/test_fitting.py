@@ -18,7 +18,7 @@ from napari_dainr.inr.fitting import (
     side_by_side,
     sum_gradients,
 )
-from napari_dainr.inr.parallel import get_threads, set_threads
+from napari_dainr.inr.parallel import get_threads, set_threads, threads_for_a_trial
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -50,6 +50,21 @@ def test_parts_use_threads_and_errors_arrive() -> None:
         assert sorted(side_by_side(lambda part: meet.wait(), 2, torch.device("cpu"))) == [0, 1]
         with pytest.raises(ZeroDivisionError):
             side_by_side(lambda part: 1 // part, 2, torch.device("cpu"))
+    finally:
+        set_threads(before)
+
+
+def test_a_trial_gives_way_to_whoever_sets_the_threads() -> None:
+    before = get_threads()
+    set_threads(2)
+    try:
+        with threads_for_a_trial(1):
+            assert get_threads() == 1
+        assert get_threads() == 2
+        with threads_for_a_trial(1):
+            set_threads(3)  # a fit begins while a forecast is being made
+            assert get_threads() == 3
+        assert get_threads() == 3
     finally:
         set_threads(before)
 
