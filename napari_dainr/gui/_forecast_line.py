@@ -74,8 +74,7 @@ class ForecastLine(QWidget):
         """Ask again if what would run is another thing than before."""
         model = self._model
         if model.busy or model.phase in (Phase.EMPTY, Phase.LOADING):
-            self._wait.stop()  # the settings rest, or are about to change
-            if model.phase is Phase.LOADING:
+            if model.phase is Phase.LOADING or self._wait.isActive():  # not asked yet: asked when the run is over
                 self._forget()
             return
         try:

@@ -47,6 +47,22 @@ def test_the_forecast_follows_what_would_run(dock: Any, engine: ScriptedEngine, 
     assert line.note.isHidden()
 
 
+def test_a_run_that_starts_before_its_forecast_has_one_later(
+    dock: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any
+) -> None:
+    load_tiny()
+    _settle(dock, qtbot)
+    line = dock.run_panel.forecast
+    dock.reconstruction.spokes.setValue(5)
+    assert line._wait.isActive()
+    dock.run_panel.buttons["start"].click()
+    assert not line._wait.isActive() and line.note.isHidden()
+    qtbot.waitUntil(lambda: dock.model.phase is Phase.DONE, timeout=WAIT_MS)
+    _settle(dock, qtbot)
+    assert line.note.text().startswith("forecast: about")
+    assert engine.forecasts[-1].spokes_per_frame == 5
+
+
 def test_what_does_not_fit_waits_for_a_word(dock: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any) -> None:
     engine.most_scale = 1.5
     load_tiny()
