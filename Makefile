@@ -38,8 +38,14 @@ demo: $(VENV)/.base
 	$(if $(filter demo,$(OUT)),rm -rf demo)
 	$(BIN)/napari-dainr demo -o $(OUT)
 
+# The viewer's tests share one screen and run one after the other; all others side by side.
 test: $(VENV)/.dev $(VENV)/.system
+ifeq ($(ARGS),)
+	bash tools/with-screen.sh $(BIN)/python -m pytest -m "not slow" --ignore=tests/gui -n auto --maxprocesses=4 --dist=loadfile
+	bash tools/with-screen.sh $(BIN)/python -m pytest -m "not slow" tests/gui
+else
 	bash tools/with-screen.sh $(BIN)/python -m pytest -m "not slow" $(ARGS)
+endif
 
 test-all: $(VENV)/.dev $(VENV)/.system
 	bash tools/with-screen.sh $(BIN)/python -m pytest $(ARGS)
