@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Walk:
         self.sessions: list[Any] = []
         self.exports: list[Any] = []
         self.n_files = 0
+        self.before: Counter[str] = Counter()
 
     def dock(self, kind: Any) -> Any:
         opened = find_or_open(self.viewer, kind)
@@ -237,6 +239,10 @@ class Walk:
         self.sessions.clear()
         self.exports.clear()
 
+    def left(self) -> list[str]:
+        """Widgets of this package that are alive now and were not before."""
+        return sorted((Counter(ours()) - self.before).elements())
+
 
 def ours() -> list[str]:
     """Widgets of this package that are alive; not told on PySide6, which keeps what a connected lambda leads to."""
@@ -258,9 +264,12 @@ def start_walk(
     monkeypatch.setattr("napari_dainr.gui._worker.read_source", lambda source, folder: Loaded(tiny_kspace, source))
     engine.n_steps, engine.step_s, engine.most_scale = 12, 0.002, 1.5
     walks: list[Walk] = []
+    # The viewer's fixture holds what an earlier test had closed and nobody had collected yet.
+    before = Counter(ours())
 
     def start(seed: int) -> Walk:
         walk = Walk(viewer, engine, tmp_path, qtbot, seed)
+        walk.before = before
         walks.append(walk)
         assert walk.main.session.load(Source(path=tmp_path / "tiny.h5"))
         qtbot.waitUntil(lambda: walk.main.model.phase is Phase.READY, timeout=WAIT_MS)
@@ -282,7 +291,7 @@ def test_a_random_walk(start_walk: Callable[[int], Walk], engine: ScriptedEngine
     walk.rest()
     walk.close()
     assert engine.at_once == 0
-    assert ours() == [], walk.log
+    assert walk.left() == [], walk.log
 
 
 @pytest.mark.slow
@@ -296,7 +305,7 @@ def test_200_walks_of_30_actions(start_walk: Callable[[int], Walk], engine: Scri
             walk.step()
         walk.rest()
         walk.close()
-        assert ours() == [], walk.log
+        assert walk.left() == [], walk.log
         alive = {thread.name for thread in threading.enumerate() if not thread.name.startswith("Dummy")}
         threads = threads or alive
         assert alive <= threads, walk.log

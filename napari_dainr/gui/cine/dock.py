@@ -84,6 +84,7 @@ class CineDock(ScrollDock):
     """Plays a layer at a stated speed and writes it as GIF or MP4."""
 
     NAME = "Cine"
+    TABBED = True
     SIZE = (380, 760)
     NARROWEST = 340
 
@@ -121,7 +122,7 @@ class CineDock(ScrollDock):
         self.export_button.clicked.connect(self.ask_export)
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.dims.events.point.connect(self._slider_moved)
-        napari_viewer.bind_key("Alt-P", self._key_play, overwrite=True)
+        napari_viewer.bind_key("Alt-A", self._key_play, overwrite=True)
         napari_viewer.bind_key("Alt-G", self._key_export, overwrite=True)
         self._follow_layer()
         self._show_job()
@@ -327,6 +328,6 @@ class CineDock(ScrollDock):
         """Stop playing and writing; what is half written goes."""
         self.cancel()
         viewer.dims.events.point.disconnect(self._slider_moved)
-        for key in ("Alt-P", "Alt-G"):
+        for key in ("Alt-A", "Alt-G"):
             viewer.bind_key(key, None)
         self.play_panel.leave()

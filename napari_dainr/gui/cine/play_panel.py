@@ -53,7 +53,7 @@ class PlayPanel(QWidget):
         self.layers = ComboBox([], "Image layer that is played and exported: any grey image with axes (t, y, x).")
         self.info = Note()
         self.play = QPushButton(PLAY)
-        self.play.setToolTip("Play from the frame that is shown, or stop there (Alt+P).")
+        self.play.setToolTip("Play from the frame that is shown, or stop there (Alt+A).")
         self.before, self.after = QPushButton("◂"), QPushButton("▸")
         for button, tip in ((self.before, "One frame back."), (self.after, "One frame on.")):
             button.setToolTip(tip)

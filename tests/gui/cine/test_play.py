@@ -216,7 +216,7 @@ def test_in_a_window(
     viewer.dims.events.point.connect(lambda _: seen.add(step(viewer)))
     commands.play_command()
     qtbot.waitUntil(lambda: len(seen) >= 3, timeout=WAIT_MS)
-    viewer.keymap[next(key for key in viewer.keymap if str(key) == "Alt+P")](viewer)
+    viewer.keymap[next(key for key in viewer.keymap if str(key) == "Alt+A")](viewer)
     assert not dock.play_panel.player.playing
     commands.export_command()
     assert asked == ["asked"]
