@@ -197,6 +197,16 @@ class Walk:
         frames = torch.linspace(0, self.n_frames - 1, n)
         return timed(lambda: self.method.image(self.state, frames, scale), self._device)[0]
 
+    def draw_bytes(self, n: int, scale: float) -> int:
+        """What drawing n frames holds at its peak beside the state, bytes; to be asked of one thread."""
+        frames = torch.linspace(0, self.n_frames - 1, n)
+        with self.ledger.counting():
+            self.ledger.begin()
+            before = self.ledger.peak
+            drawn = self.method.image(self.state, frames, scale)
+            self.ledger.look()
+            return max(self.ledger.peak - before, drawn.nbytes)
+
     def _do(self, name: str, work: Callable[[], Any]) -> Any:
         part = self.parts.setdefault(name, Part())
         self.ledger.begin()

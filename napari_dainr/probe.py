@@ -262,7 +262,7 @@ class _Probe:
     def _drawing(self, walk: Walk, scale: float) -> Callable[[float], float]:
         """Seconds of drawing n frames at a scale: what a call takes, and every frame."""
         self._go_on()
-        tried = min(scale, max(1.0, DRAWN_SIDE / max(self.sizes.matrix)))
+        tried = self._drawn_scale(scale)
         few = self.threads
         one = walk.draw(few, tried)
         each, call = one / few, 0.0
@@ -312,8 +312,18 @@ class _Probe:
                 peaks.append(kept + stays + together * max(passing, 0) + n * per_row)
         state = self._to_all(small.state_bytes, large.state_bytes)
         peaks.append(kept + 3 * state)
-        peaks.append(kept + state + 4 * self._drawn_bytes)
+        peaks.append(kept + state + 4 * self._drawn_bytes + self._drawing_bytes(large))
         return int(max(peaks)) + (SLACK if self.device.type == "cpu" else 0)
+
+    def _drawing_bytes(self, walk: Walk) -> int:
+        """What drawing two frames takes while it lasts; members are drawn beside each other."""
+        tried = self._drawn_scale(self.recipe.scale)
+        members = min(self.threads, getattr(self.config, "members", None) or 1) if self.device.type == "cpu" else 1
+        return int(members * walk.draw_bytes(min(2, walk.n_frames), tried) * (self.recipe.scale / tried) ** 2)
+
+    def _drawn_scale(self, scale: float) -> float:
+        """The scale at which drawing is tried."""
+        return min(scale, max(1.0, DRAWN_SIDE / max(self.sizes.matrix)))
 
     @property
     def _side_by_side(self) -> int:

@@ -291,17 +291,20 @@ class DainrMethod(Method):
 
     def _drawn(self, state: DainrState, frames: Tensor | None, matrix: tuple[int, int], members: int) -> Tensor:
         """Average of the first ``members`` members, with averaged weights, (n, y, x)."""
-        positions = frame_indices(frames, state.n_frames)
 
-        def draw_member(member: int) -> Tensor:
-            with torch.no_grad():  # the mode is a thread's own
-                return torch.stack([self._draw(state, state.fields[member], frame, matrix) for frame in positions])
+        def draw_frame(frame: Tensor) -> Tensor:
+            def draw_member(member: int) -> Tensor:
+                with torch.no_grad():  # the mode is a thread's own
+                    return self._draw(state, state.fields[member], frame, matrix)
 
-        with state.fit.averaged():
+            # Frame by frame, so that the members of one frame are in memory and not those of the whole series.
             first, *others = self._side_by_side(draw_member, members, state.fit.device)
             for other in others:
                 first += other
             return first / members
+
+        with state.fit.averaged():
+            return torch.stack([draw_frame(frame) for frame in frame_indices(frames, state.n_frames)])
 
     @torch.no_grad()
     def displacement(self, state: DainrState, frames: Tensor, scale: float = 1.0) -> Tensor:
