@@ -103,8 +103,8 @@ def find(viewer: napari.viewer.Viewer, kind: type[D]) -> D | None:
     return next((widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, kind)), None)
 
 
-def find_or_open(viewer: napari.viewer.Viewer, kind: type[D]) -> D:
-    """The dock of this kind, opened if it is not there and shown if it is hidden."""
+def find_or_open(viewer: napari.viewer.Viewer, kind: type[D], in_front: bool = True) -> D:
+    """The dock of this kind, opened if it is not there and shown if it is hidden; ``in_front`` of its tabs."""
     dock = find(viewer, kind)
     if dock is None:
         dock = kind(viewer)
@@ -112,5 +112,6 @@ def find_or_open(viewer: napari.viewer.Viewer, kind: type[D]) -> D:
     frame = dock.parentWidget()
     if frame is not None:
         frame.show()
-        frame.raise_()
+        if in_front:
+            frame.raise_()
     return dock

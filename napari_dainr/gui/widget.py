@@ -121,6 +121,6 @@ def find_dock(viewer: napari.viewer.Viewer) -> ReconstructionDock | None:
     return find(viewer, ReconstructionDock)
 
 
-def open_dock(viewer: napari.viewer.Viewer) -> ReconstructionDock:
+def open_dock(viewer: napari.viewer.Viewer, in_front: bool = True) -> ReconstructionDock:
     """The dock of this viewer, opened if it is not there and shown if it is hidden."""
-    return find_or_open(viewer, ReconstructionDock)
+    return find_or_open(viewer, ReconstructionDock, in_front)

@@ -120,7 +120,7 @@ class CompareDock(ScrollDock):
     def _open_session(self) -> Session | None:
         if self._viewer is None:
             return None
-        self._attach(open_dock(self._viewer).session)
+        self._attach(open_dock(self._viewer, in_front=False).session)  # this dock stays the one in front
         return self._session
 
     def _attach(self, session: Session | None) -> None:
