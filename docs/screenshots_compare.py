@@ -28,7 +28,7 @@ def tour(window: Window) -> None:
 
     def show(name: str) -> None:
         for key, box in compare.sections.items():
-            (box.expand if key == name else box.collapse)(animate=False)
+            (box.open if key == name else box.fold)()
         compare.verticalScrollBar().setValue(0)
 
     settle()
