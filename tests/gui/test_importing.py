@@ -132,7 +132,7 @@ def test_every_option_survives_the_form(qtbot: Any) -> None:
     options = ImportOptions(
         dataset="1", variables={"kdata": "ksp", "ktraj": "k"}, matrix=(64, 48), fov_mm=(320.5, 240.0), tr_ms=4.5,
         oversampling=2.0, centre_sample=63.5, trajectory_unit="cycles per pixel", angles="tiny-golden", tiny_number=5,
-        full_circle=False, first_angle_deg=-3.5, reversed=True,
+        full_circle=False, first_angle_deg=-3.5, reversed=True, leave_out_coils=(1, 3), keep_all=True, prewhiten=False,
     )  # fmt: skip
     form = OptionsForm()
     qtbot.addWidget(form)

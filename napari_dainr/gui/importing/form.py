@@ -64,14 +64,16 @@ class OptionsForm(QWidget):
             first = ("", "found out") if default is None else (str(default), str(default))
             choices = [first, *((str(c), str(c)) for c in get_args(form) if c != default)]
         elif form is bool:
-            choices = [("", "found out" if default is None else "yes" if default else "no"), ("true", "yes")]
-            choices.append(("false", "no"))
+            words = {True: ("true", "yes"), False: ("false", "no")}
+            choices = [("", "found out" if default is None else words[default][1])]
+            choices += [word for value, word in words.items() if value is not default]
         if choices:
             box = ComboBox(choices)
             box.currentIndexChanged.connect(self._edited)
             return box
         line = QLineEdit()
-        hint = _HINTS.get(get_origin(form) or form, "found out")
+        many = list if Ellipsis in get_args(form) else get_origin(form)
+        hint = _HINTS.get(many, "found out")
         line.setPlaceholderText(_shown(default) if default not in (None, "", {}, [], ()) else hint)
         line.textChanged.connect(self._edited)
         return line
