@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from importlib import import_module
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ READERS = {
 """Format → module whose ``extract(path, **options)`` returns :data:`Extracted` or raises InputError."""
 
 _FACTS = "facts.json"
+_SIGXCPU = getattr(signal, "SIGXCPU", 24)  # Windows has none
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from napari_dainr.io.child import main; main(sys.argv[1:])"
 
 
@@ -86,7 +89,8 @@ def read_in_child(reader: str, path: Path, timeout_s: float | None = None, **opt
     reader, path
         Format name and file.
     timeout_s
-        Wall time after which the child is ended; by default a minute, and longer for large files.
+        Wall time after which the child is ended; by default a minute, and longer for large files, of which it may
+        compute :func:`processor_s` seconds.
     options
         Further arguments of the reader, JSON-able.
 
@@ -99,23 +103,38 @@ def read_in_child(reader: str, path: Path, timeout_s: float | None = None, **opt
     """
     path = Path(path)
     size = plain_file(path)
-    limit = timeout_s if timeout_s is not None else 60 + size / 10e6
+    limit_s = timeout_s if timeout_s is not None else 60 + size / 10e6
+    cpu_s = min(processor_s(size), ceil(limit_s) + 5)
+    limits = [str(memory_cap(size)), str(cpu_s)]
     with tempfile.TemporaryDirectory(prefix="napari-dainr-") as folder:
         try:
-            code = run_child([reader, os.path.abspath(path), folder, str(memory_cap(size)), json.dumps(options)], limit)
+            code = run_child([reader, os.path.abspath(path), folder, *limits, json.dumps(options)], limit_s)
         except subprocess.TimeoutExpired:
-            raise InputError(
-                f"{path.name}: reading it took longer than {limit:.0f} s and was ended; the file is likely damaged."
-            ) from None
+            raise _too_long(path.name, limit_s) from None
         except OSError as error:
             raise ResourceError(
                 f"{path.name}: no process can be started to read it ({reason_of(error)}); free some memory."
             ) from None
+        if code == -_SIGXCPU:
+            raise _too_long(path.name, cpu_s)
         return _collect(Path(folder), path.name, code)
 
 
+def processor_s(file_bytes: int) -> int:
+    """Seconds of processor time that a reader may take.
+
+    Damaged HDF5 files end in endless loops, which a small file should not need a minute to be found in. The slowest
+    reader, that of sequences, takes 0.8 s for a megabyte.
+    """
+    return 8 + 3 * file_bytes // 1_000_000
+
+
+def _too_long(name: str, limit_s: float) -> InputError:
+    return InputError(f"{name}: reading it took longer than {limit_s:.0f} s and was ended; the file is likely damaged.")
+
+
 def run_child(arguments: list[str], limit_s: float) -> int:
-    """Exit code of a child that runs :func:`main` with these arguments.
+    """Exit code of a child that runs :func:`main` with these arguments, below zero for a signal.
 
     Raises
     ------
@@ -124,13 +143,11 @@ def run_child(arguments: list[str], limit_s: float) -> int:
     OSError
         If no process can be started.
     """
-    reader, path, folder, memory, options = arguments
     root = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-P", "-c", _START, root, reader, path, folder, memory, str(int(limit_s) + 5), options]
     done = subprocess.run(
-        command,
+        [sys.executable, "-P", "-c", _START, root, *arguments],
         env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", HDF5_PLUGIN_PATH="::"),
-        cwd=folder,
+        cwd=arguments[2],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -163,8 +180,8 @@ def limit(memory_bytes: int, cpu_s: int | None = None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if cpu_s is not None:
-        # The parent ends a child that hangs; should the parent be gone, this does.
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+        # The signal of the soft limit ends the process; the hard one is for a library that catches it.
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 2))
 
 
 def main(arguments: list[str]) -> None:

@@ -46,9 +46,27 @@ def _worker() -> Iterator[Worker]:
 
 @pytest.fixture
 def one_child(_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """Files are read by one child that stays, under the same caps, rather than by a new one for each."""
+    """Children are forked from a server, under the same caps, rather than begun with an interpreter each."""
     monkeypatch.setattr(child, "run_child", _worker.run_child)
     return _worker
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What became of the mutants of each format, summed over the tests that were run side by side."""
+    totals: dict[str, tuple[dict[str, int], float]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for key, value in report.user_properties:
+                if key == "mutants" and report.when == "call":
+                    name, counts, slowest = value
+                    sums, longest = totals.get(name, ({}, 0.0))
+                    sums = {what: sums.get(what, 0) + number for what, number in counts.items()}
+                    totals[name] = sums, max(longest, slowest)
+    if totals:
+        terminalreporter.section("mutants")
+    for name, (sums, longest) in totals.items():
+        said = ", ".join(f"{number} {what}" for what, number in sums.items())
+        terminalreporter.write_line(f"{name}: {said}; slowest {longest:.1f} s")
 
 
 @pytest.fixture(scope="session")

@@ -120,6 +120,16 @@ def test_a_reader_that_misbehaves_is_contained(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="process limits differ")
+def test_a_reader_that_computes_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a time limit of the caller's: small files get no minute of computing."""
+    path = _reader(tmp_path, monkeypatch, "while True: pass")
+    assert child.processor_s(1000) == 8 and child.processor_s(1 << 30) > 1000
+    monkeypatch.setattr(child, "processor_s", lambda size: 1)
+    with pytest.raises(InputError, match=r"file\.h5: reading it took longer than 1 s and was ended"):
+        child.read_in_child("bad", path)
+
+
 def test_memory_cap_grows_with_the_file_but_not_beyond_the_machine() -> None:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert child.memory_cap(0) == min(total // 2, 8 << 30)

@@ -1,96 +1,139 @@
-"""Many damaged files through one child: the reader's own code under the same caps, without a start for each file.
+"""Many files, each in a child of its own, without the start of an interpreter for each.
 
-``python -P worker.py`` is the loop; :class:`Worker` is the parent's side and takes the place of
-:func:`napari_dainr.io.child.run_child`. After a death or a hang the next file gets a new process, as in the product.
+``python -P worker.py`` is a server that has imported every reader. For each file it forks a child, which runs
+:func:`napari_dainr.io.child.main` with the limits of the product and ends. :class:`Worker` is the parent's side and
+takes the place of :func:`napari_dainr.io.child.run_child`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import selectors
+import select
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 __all__ = ["Worker"]
 
-_FILES_EACH = 400
-"""A new process after so many files, so that what a library leaks does not count against a file."""
-
 
 class Worker:
-    """One child at a time, started when it is needed."""
+    """The server, started when it is first needed, and what was seen of its children.
+
+    Parameters
+    ----------
+    deaths, hangs : int
+        Children that a signal or an exit code ended, and children that were ended for taking too long.
+    peak_bytes : int
+        Resident memory of the last child at its largest, with that of the server which it was forked from.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._files = 0
         self.deaths = 0
         self.hangs = 0
-        self.slowest_s = 0.0
+        self.peak_bytes = 0
 
     def run_child(self, arguments: list[str], limit_s: float) -> int:
         """As :func:`napari_dainr.io.child.run_child`."""
-        if self._process is None or self._files >= _FILES_EACH:
-            self.close()
-            self._process, self._files = self._start(), 0
-        self._files += 1
+        if self._process is None:
+            self._process = self._start()
         process = self._process
         assert process.stdin is not None and process.stdout is not None
-        start = time.monotonic()
-        process.stdin.write(json.dumps(arguments).encode() + b"\n")
+        process.stdin.write(json.dumps([limit_s, arguments]).encode() + b"\n")
         process.stdin.flush()
-        with selectors.DefaultSelector() as waiting:
-            waiting.register(process.stdout, selectors.EVENT_READ)
-            ready = waiting.select(limit_s)
-        self.slowest_s = max(self.slowest_s, time.monotonic() - start)
-        if not ready:
+        answer = process.stdout.readline()
+        assert answer, "the server of the children is gone"
+        ended_s, code, self.peak_bytes = json.loads(answer)
+        if ended_s is None:
             self.hangs += 1
-            self.close()
             raise subprocess.TimeoutExpired("worker", limit_s)
-        if process.stdout.read(1) == b"+":
-            return 0
-        self.deaths += 1
-        code = process.wait()
-        self.close()
-        return code or 1
+        self.deaths += code != 0
+        return int(code)
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = Path(__file__).resolve().parents[2]
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", __file__, str(root)],
             env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", HDF5_PLUGIN_PATH="::"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        assert process.stdout is not None
-        assert process.stdout.read(1) == b"+", "the worker does not start"
-        return process
 
     def close(self) -> None:
-        """End the child."""
+        """End the server."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
             self._process = None
 
 
-def _loop() -> None:
+def _serve() -> None:
+    import gc
+    import time
+    from contextlib import suppress
+    from importlib import import_module
+
     sys.path.append(sys.argv[1])
     from napari_dainr.io import child
 
-    # What libraries print may quote a file; the parent listens to one byte for each file.
-    said = os.dup(1)
+    for module in (*child.READERS.values(), "ismrmrd.xsd", "mrd", "pypulseq", "scipy.io", "h5py"):
+        with suppress(ImportError):  # an extra that is not there; its tests are skipped
+            import_module(module)
+    _build_parsers()
+    # What is frozen is not walked over, and so not copied, in each child.
+    gc.collect()
+    gc.freeze()
+    jobs, answers = sys.stdin.buffer, os.dup(1)
+    # What libraries print may quote a file; the parent listens to one line for each file.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    child.limit(child.memory_cap(0))
-    os.write(said, b"+")
-    for line in sys.stdin:
-        reader, path, folder, _, options = json.loads(line)
-        child.answer(reader, Path(path), Path(folder), json.loads(options))
-        os.write(said, b"+")
+    for line in jobs:
+        limit_s, arguments = json.loads(line)
+        ends, held = os.pipe()
+        start = time.monotonic()
+        number = os.fork()
+        if number == 0:
+            _be_child(arguments, (jobs.fileno(), answers, ends))
+        os.close(held)
+        # The other end is the child's alone, so it closes when the child ends, however it ends.
+        in_time = bool(select.select([ends], [], [], limit_s)[0])
+        if not in_time:
+            os.kill(number, signal.SIGKILL)
+        ended_s = time.monotonic() - start if in_time else None
+        _, status, usage = os.wait4(number, 0)
+        os.close(ends)
+        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        os.write(answers, json.dumps([ended_s, os.waitstatus_to_exitcode(status), peak]).encode() + b"\n")
+
+
+def _build_parsers() -> None:
+    """The parser of ISMRMRD headers builds itself from its classes when it is first used, which takes a while."""
+    from ismrmrd import xsd
+
+    space = "<matrixSize><x>1</x><y>1</y><z>1</z></matrixSize><fieldOfView_mm><x>1</x><y>1</y><z>1</z></fieldOfView_mm>"
+    xsd.CreateFromDocument(
+        "<ismrmrdHeader xmlns='http://www.ismrm.org/ISMRMRD'><experimentalConditions><H1resonanceFrequency_Hz>1"
+        f"</H1resonanceFrequency_Hz></experimentalConditions><encoding><encodedSpace>{space}</encodedSpace>"
+        f"<reconSpace>{space}</reconSpace><encodingLimits/><trajectory>radial</trajectory></encoding></ismrmrdHeader>"
+    )
+
+
+def _be_child(arguments: list[str], not_mine: tuple[int, ...]) -> None:
+    """What the product's child does; never returns."""
+    from napari_dainr.io import child
+
+    code = 1
+    try:
+        for number in not_mine:
+            os.close(number)
+        os.chdir(arguments[2])
+        child.main(arguments)
+        code = 0
+    finally:
+        os._exit(code)
 
 
 if __name__ == "__main__":
-    _loop()
+    _serve()
