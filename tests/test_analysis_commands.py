@@ -16,6 +16,7 @@ from scipy.ndimage import map_coordinates
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis import PixelGrid, Region, RegionSet
 from napari_dainr.analysis.masks import region_mask
+from napari_dainr.analysis.phases import Phase
 from napari_dainr.analysis.regions import box_corners, ellipse_corners
 from napari_dainr.cli import main
 from napari_dainr.data import ImageSeries
@@ -101,7 +102,7 @@ def test_curves_and_quantities(runs: Path, tmp_path: Path, capsys: pytest.Captur
     assert len({row["n"] for row in got if row["roi"] == "bright"}) == 1
     found = {(row["recon"], row["roi"]): row for row in rows(table)}
     exact = found["DA-INR", "Aorta"]
-    assert float(exact["bolus_arrival_time_s"]) == pytest.approx(32, rel=1e-5)
+    assert float(exact["bolus_arrival_time_s"]) == pytest.approx(34, rel=1e-5)
     assert float(exact["time_to_peak_s"]) == pytest.approx(16, rel=1e-5)
     assert float(exact["wash_in_slope"]) == pytest.approx(60 / 16, rel=1e-5)
     assert float(exact["wash_out_slope"]) == pytest.approx(-40 / 68, rel=1e-5)
@@ -124,17 +125,47 @@ def test_what_was_set_by_hand_comes_with_the_regions(
     said = capsys.readouterr().out
     assert "Aorta: bolus arrival by hand, 40 s" in said and "baseline 2 to 20 s (by hand)" in said
     aorta, bright = rows(table)
-    assert (float(aorta["onset_s"]), float(aorta["time_to_peak_s"])) == pytest.approx((40, 10), rel=1e-6)
+    assert (float(aorta["bolus_arrival_time_s"]), float(aorta["time_to_peak_s"])) == pytest.approx((40, 10), rel=1e-6)
     assert aorta["onset_method"].startswith("by hand") and bright["onset_method"].startswith("intersection")
     assert float(aorta["auc_to_s"]) == pytest.approx(70)
     assert main([*command, "--arrival", "AO", "42", "--arrival", "bright", "33.5", "--baseline", "2", "30"]) == 0
     assert "baseline 2 to 30 s (given)" in capsys.readouterr().out
-    assert [float(row["onset_s"]) for row in rows(table)] == [42, 33.5]
+    assert [float(row["bolus_arrival_time_s"]) for row in rows(table)] == [42, 33.5]
     assert "no region of that name or role; it has Aorta, bright" in fails(*command, "--arrival", "PV", "3")
     assert "is no number" in fails(*command, "--arrival", "AO", "soon")
     assert "finite" in fails(*command, "--arrival", "AO", "nan")
     save_regions(replace(regions, baseline_s=(900.0, 950.0)), file)
     assert "the baseline set by hand, 900 950: holds no frame" in fails(*command)
+
+
+def test_phases_are_printed_and_written(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: Callable[..., str]
+) -> None:
+    regions = load_regions(runs / "R.json")
+    file, table = tmp_path / "R.json", tmp_path / "P.csv"
+    command = ["curves", str(runs / "nufft"), str(runs / "dainr"), "--rois", str(file), "-o", str(tmp_path / "C.csv"),
+               "--baseline", "2", "34"]  # fmt: skip
+    save_regions(regions, file)
+    assert main(command) == 0
+    assert "phases" not in capsys.readouterr().out, "there is no portal vein"
+    said = fails(*command, "--phases", table)
+    assert "none of NuFFT to write: draw a portal vein (PV) region" in said and not table.exists()
+    late = Region(ellipse_corners((20, 12), (7, 6)), kind="ellipse", role="PV", arrival_s=42.0)
+    save_regions(regions.put(late), file)
+    assert main([*command, "--phases", str(table), "--agent", "extracellular"]) == 0
+    got = [row for row in rows(table) if row["recon"] == "DA-INR"]
+    assert [row["phase"] for row in got] == ["Precontrast", "Early arterial", "Late arterial", "Portal venous"]
+    assert [float(row["from_s"]) for row in got] == pytest.approx([2, 34, 42, 46], rel=1e-5)
+    assert [float(row["to_s"]) for row in got] == pytest.approx([34, 42, 46, 118], rel=1e-5)
+    assert "# phases of DA-INR: Suggested from the curves, extracellular agent; not a diagnosis." in table.read_text()
+    assert RESEARCH_USE in table.read_text()
+    said = capsys.readouterr().out
+    assert "phases of DA-INR: Precontrast 2.0 to 34.0 s, Early arterial 34.0 to 42.0 s" in said
+    by_hand = (Phase("Before", 0.0, 50.0), Phase("After", 50.0, 118.0))
+    save_regions(replace(regions, phases=by_hand), file)
+    assert main([*command, "--phases", str(table.with_suffix(".tsv"))]) == 0
+    assert capsys.readouterr().out.count("Before 0.0 to 50.0 s, After 50.0 to 118.0 s. Set by hand") == 2
+    assert table.with_suffix(".tsv").read_text().startswith("recon\tphase\tfrom_s\tto_s\nNuFFT\tBefore\t0.0\t50.0\n")
 
 
 def test_curves_of_measured_frames_from_imagej_regions(runs: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ portal vein is not, late arterial while the portal vein begins to be, portal ven
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AGENTS",
+    "BY_HAND",
     "Phase",
     "PhaseSuggestion",
     "phases_from_facts",
     "phases_to_facts",
     "start_limits",
+    "suggest_from_roles",
     "suggest_phases",
     "with_start",
 ]
@@ -34,6 +36,9 @@ AGENTS: dict[str, str] = {
     "gadoxetate": "gadoxetate (taken up by hepatocytes)",
 }
 """Contrast agent → its name in a caption; it decides what the phase after the portal venous one is called."""
+
+BY_HAND = "Set by hand, begun as a suggestion; not a diagnosis."
+"""To be shown beside phases that somebody changed."""
 
 _LATER = {"unknown": "After portal venous", "extracellular": "Delayed", "gadoxetate": "Transitional"}
 _LATER_FROM_S = 120.0
@@ -148,7 +153,7 @@ def suggest_phases(
     if aorta is None or portal_vein is None:
         missing = "an aorta (AO)" if aorta is None else "a portal vein (PV)"
         return none(f"Draw {missing} region to get contrast phases suggested.")
-    arrival, portal, peak = aorta.onset_s, portal_vein.onset_s, portal_vein.maximum_time_s
+    arrival, portal, peak = aorta.bolus_arrival_time_s, portal_vein.bolus_arrival_time_s, portal_vein.maximum_time_s
     if arrival is None or portal is None or peak is None:
         where = "aorta" if arrival is None else "portal vein"
         return none(f"The curve of the {where} does not rise above its baseline, so no contrast phases are suggested.")
@@ -167,6 +172,19 @@ def suggest_phases(
         if max(start, first_s) < min(end, last_s)
     )
     return PhaseSuggestion(phases, "", agent)
+
+
+def suggest_from_roles(
+    found: Iterable[tuple[str, Quantities]], first_s: float, last_s: float, *, agent: str = "unknown"
+) -> PhaseSuggestion:
+    """Phases from the first aorta and the first portal vein among (role, quantities) of one series.
+
+    See :func:`suggest_phases`.
+    """
+    by_role: dict[str, Quantities] = {}
+    for role, quantities in found:
+        by_role.setdefault(role, quantities)
+    return suggest_phases(by_role.get("AO"), by_role.get("PV"), first_s, last_s, agent=agent)
 
 
 def start_limits(phases: Sequence[Phase], number: int) -> tuple[float, float]:

@@ -89,10 +89,8 @@ class Quantities:
         Maximum less baseline, a.u.
     peak_relative_enhancement
         Maximum over baseline less 1, percent; None unless the baseline is above 0.
-    onset_s
-        Bolus arrival on the time axis of the curve, seconds from the first spoke.
     bolus_arrival_time_s
-        The same from the first point of the curve, seconds: what OSIPI calls bolus arrival time.
+        Onset on the time axis of the curve, seconds: in a series, from the first spoke.
     time_to_peak_s
         From the bolus arrival to the maximum, seconds.
     wash_in_slope
@@ -120,7 +118,6 @@ class Quantities:
     maximum_time_s: float | None
     maximum_deviation: float | None
     peak_relative_enhancement: float | None
-    onset_s: float | None
     bolus_arrival_time_s: float | None
     time_to_peak_s: float | None
     wash_in_slope: float | None
@@ -171,7 +168,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "bolus_arrival_time_s", "Bolus arrival time", "Q.BA1.001", "BAT", "s",
-        "From the first point of the curve to the onset; the method is named beside it.",
+        "From the first spoke to the onset, on the axis of the curve; the method is named beside it.",
     ),
     Quantity("time_to_peak_s", "Time to peak", "Q.CD1.010", "TTP", "s", "From the bolus arrival to the maximum."),
     Quantity(
@@ -276,7 +273,7 @@ def _fill(
         onset = how.time_s  # by hand it needs no baseline
     if onset is None:
         return
-    values |= {"onset_s": onset, "bolus_arrival_time_s": onset - float(t[0])}
+    values["bolus_arrival_time_s"] = onset
     if t[peak] > onset:
         values["time_to_peak_s"] = float(t[peak]) - onset
     if before.size:

@@ -1,4 +1,4 @@
-"""Signal over time in regions, and the quantities read off it."""
+"""Signal over time in regions, the quantities read off it, and contrast phases."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_dainr.analysis.curves import Curve
     from napari_dainr.analysis.regions import Region, RegionSet
     from napari_dainr.data import ImageSeries
+    from napari_dainr.io.curves import PhaseEntry, QuantityEntry
 
 __all__ = ["add"]
 
@@ -29,6 +30,14 @@ def add(commands: Commands) -> None:
     )
     curves.add_argument("-o", "--output", type=Path, required=True, metavar="C.csv", help="curves: .csv or .tsv")
     curves.add_argument("--quantities", type=Path, metavar="Q.csv", help="table of quantities: .csv or .tsv")
+    curves.add_argument(
+        "--phases", type=Path, metavar="P.csv",
+        help="contrast phases: .csv or .tsv; those of the regions, or suggested from an aorta and a portal vein",
+    )  # fmt: skip
+    curves.add_argument(
+        "--agent", choices=("unknown", "extracellular", "gadoxetate"), default="unknown",
+        help="contrast agent; it decides how late phases are called",
+    )  # fmt: skip
     curves.add_argument(
         "--baseline", type=float, nargs=2, metavar=("A", "B"),
         help="window before the bolus, seconds (default: that of the regions, or until the first curve rises)",
@@ -51,7 +60,7 @@ def _curves(args: argparse.Namespace) -> int:
     from napari_dainr.analysis.curves import baseline_of, suggest_baseline
     from napari_dainr.analysis.pixel_grid import PixelGrid
     from napari_dainr.analysis.quantities import Onset, curve_quantities, region_onset
-    from napari_dainr.io.curves import CurveEntry, QuantityEntry, write_curves, write_quantities
+    from napari_dainr.io.curves import CurveEntry, QuantityEntry, write_curves, write_phases, write_quantities
     from napari_dainr.io.regions import import_regions
 
     runs = load_runs(args.runs)
@@ -79,9 +88,12 @@ def _curves(args: argparse.Namespace) -> int:
         )
         for name, r, curve in read
     ]  # fmt: skip
+    phases = _phases(runs, regions, quantities, args.agent, args.phases is not None)
     write_curves(curves, args.output)
     if args.quantities is not None:
         write_quantities(quantities, args.quantities)
+    if args.phases is not None:
+        write_phases(phases, args.phases)
     for number, (name, series) in enumerate(runs, start=1):
         print(f"run {number}: {name}, {series.n_frames} frames, native temporal resolution "
               f"{series.frame_duration_s:.3g} s")  # fmt: skip
@@ -90,8 +102,32 @@ def _curves(args: argparse.Namespace) -> int:
             print(f"{region.name}: bolus arrival by hand, {region.arrival_s:.3g} s from the first spoke")
     how_chosen = "suggested" if given is None else "by hand" if args.baseline is None else "given"
     print(f"{len(read)} curves of {len(regions)} regions, baseline {window[0]:.3g} to {window[1]:.3g} s ({how_chosen})")
+    for entry in phases:
+        spans = ", ".join(f"{phase.name} {phase.start_s:.1f} to {phase.end_s:.1f} s" for phase in entry.phases)
+        print(f"phases of {entry.recon}: {spans}. {entry.note}")
     print(RESEARCH_USE)
     return 0
+
+
+def _phases(
+    runs: list[tuple[str, ImageSeries]], regions: RegionSet, quantities: list[QuantityEntry], agent: str, asked: bool
+) -> list[PhaseEntry]:
+    """Those of the file of regions, else a suggestion for every run; none where there can be none and nobody asked."""
+    from napari_dainr.analysis.phases import BY_HAND, suggest_from_roles
+    from napari_dainr.io.curves import PhaseEntry
+
+    if regions.phases is not None:
+        return [PhaseEntry(name, regions.phases, BY_HAND) for name, _ in runs]
+    found = []
+    for name, series in runs:
+        mine = [(entry.role, entry.quantities) for entry in quantities if entry.recon == name]
+        suggestion = suggest_from_roles(mine, float(series.times_s[0]), float(series.times_s[-1]), agent=agent)
+        if suggestion.phases:
+            found.append(PhaseEntry(name, suggestion.phases, suggestion.note))
+        elif asked:
+            reason = suggestion.reason[:1].lower() + suggestion.reason[1:]
+            raise InputError(f"--phases: none of {name} to write: {reason}")
+    return found
 
 
 def _with_arrivals(regions: RegionSet, arrivals: list[list[str]], source: str) -> RegionSet:

@@ -1,4 +1,4 @@
-"""Curves and their quantities as tables: CSV files in long form, and tab-separated text for the clipboard."""
+"""Curves, quantities and contrast phases as tables: CSV in long form, and tab-separated text for the clipboard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.curves import Curve, in_mode
+from napari_dainr.analysis.phases import Phase
 from napari_dainr.analysis.quantities import QUANTITIES, Quantities, shown
 from napari_dainr.errors import InputError
 from napari_dainr.io.atomic import write_text
@@ -18,6 +19,7 @@ from napari_dainr.io.atomic import write_text
 __all__ = [
     "CURVE_COLUMNS",
     "CurveEntry",
+    "PhaseEntry",
     "QuantityEntry",
     "curves_csv",
     "curves_tsv",
@@ -25,6 +27,7 @@ __all__ = [
     "quantities_tsv",
     "table",
     "write_curves",
+    "write_phases",
     "write_quantities",
 ]
 
@@ -78,6 +81,25 @@ class QuantityEntry:
     role: str
     n: int
     quantities: Quantities
+
+
+@dataclass(frozen=True)
+class PhaseEntry:
+    """Contrast phases of one series.
+
+    Parameters
+    ----------
+    recon
+        Name of the reconstruction.
+    phases
+        In order of time.
+    note
+        What they are: a suggestion, or set by hand; never a diagnosis.
+    """
+
+    recon: str
+    phases: tuple[Phase, ...]
+    note: str
 
 
 def _number(value: float | None) -> str:
@@ -142,7 +164,6 @@ def _quantity_rows(entries: Sequence[QuantityEntry], exact: bool) -> Iterable[Se
 
     titles = [f"{q.title} ({q.unit})" for q in QUANTITIES]
     more = (
-        "onset_s",
         "maximum_time_s",
         "auc_from_s",
         "auc_to_s",
@@ -151,7 +172,6 @@ def _quantity_rows(entries: Sequence[QuantityEntry], exact: bool) -> Iterable[Se
         "temporal_resolution_s",
     )
     heads = (
-        "Onset at (s)",
         "Maximum at (s)",
         "AUC from (s)",
         "AUC to (s)",
@@ -165,7 +185,6 @@ def _quantity_rows(entries: Sequence[QuantityEntry], exact: bool) -> Iterable[Se
         found = entry.quantities
         values = [getattr(found, q.key) for q in QUANTITIES]
         limits = (
-            found.onset_s,
             found.maximum_time_s,
             found.auc_from_s,
             found.auc_to_s,
@@ -202,3 +221,17 @@ def write_curves(entries: Sequence[CurveEntry], path: Path) -> None:
 def write_quantities(entries: Sequence[QuantityEntry], path: Path) -> None:
     """Write quantities as ``.csv`` or, as for the clipboard, ``.tsv``; raises ExportError."""
     _write(Path(path), quantities_csv(entries), quantities_tsv(entries))
+
+
+def _phase_rows(entries: Sequence[PhaseEntry]) -> Iterable[Sequence[str]]:
+    yield ("recon", "phase", "from_s", "to_s")
+    for entry in entries:
+        for phase in entry.phases:
+            yield (entry.recon, phase.name, _number(phase.start_s), _number(phase.end_s))
+
+
+def write_phases(entries: Sequence[PhaseEntry], path: Path) -> None:
+    """Write contrast phases, seconds from the first spoke, as ``.csv`` or ``.tsv``; raises ExportError."""
+    notes = [f"phases of {_plain(entry.recon)}: {entry.note}" for entry in entries]
+    as_csv = _remarks([RESEARCH_USE, *notes]) + table(_phase_rows(entries), ",")
+    _write(Path(path), as_csv, table([*_phase_rows(entries), *((note,) for note in notes), (RESEARCH_USE,)], "\t"))

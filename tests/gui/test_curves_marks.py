@@ -84,19 +84,18 @@ def test_an_arrival_is_dragged_and_everything_follows(drawn: CurvesDock, qtbot: 
     before, phases, cursor = found(dock), dock.plot.phases, dock.plot.cursor_s
     assert [one.by_hand for one in dock.plot.arrivals] == [False, False]
     assert cell(dock, METHOD) == "intersection"
-    pull(qtbot, dock, at(dock, before.onset_s, below_top_px=8), at(dock, 6.0, below_top_px=40))
+    pull(qtbot, dock, at(dock, before.bolus_arrival_time_s, below_top_px=8), at(dock, 6.0, below_top_px=40))
     qtbot.waitUntil(lambda: cell(dock, METHOD) == "by hand", timeout=WAIT_MS)
     after = found(dock)
     assert aorta(dock).arrival_s == pytest.approx(6.0, abs=0.1)
-    assert after.onset_s == aorta(dock).arrival_s
-    assert after.bolus_arrival_time_s == pytest.approx(after.onset_s - 0.75)
-    assert after.time_to_peak_s == pytest.approx(before.maximum_time_s - after.onset_s)
+    assert after.bolus_arrival_time_s == aorta(dock).arrival_s
+    assert after.time_to_peak_s == pytest.approx(before.maximum_time_s - after.bolus_arrival_time_s)
     assert after.wash_in_slope < before.wash_in_slope
     assert cell(dock, ARRIVAL) == f"{after.bolus_arrival_time_s:.4g}"
-    assert dock.plot.phases[1].start_s == after.onset_s != phases[1].start_s, "phases did not follow"
+    assert dock.plot.phases[1].start_s == after.bolus_arrival_time_s != phases[1].start_s, "phases did not follow"
     assert dock.plot.cursor_s == cursor, "the cursor was dragged as well"
     assert [one.by_hand for one in dock.plot.arrivals] == [True, False]
-    assert dock.figure_plan().arrivals[0].time_s == after.onset_s
+    assert dock.figure_plan().arrivals[0].time_s == after.bolus_arrival_time_s
     dock.undo()
     qtbot.waitUntil(lambda: cell(dock, METHOD) == "intersection", timeout=WAIT_MS)
     assert found(dock) == before
@@ -173,7 +172,7 @@ def test_an_arrival_is_typed(drawn: CurvesDock, qtbot: Any) -> None:
         qtbot.keyClick(editor, Qt.Key.Key_Return)
 
     type_over("5,5")
-    qtbot.waitUntil(lambda: aorta(dock).arrival_s == 0.75 + 5.5, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: aorta(dock).arrival_s == 5.5, timeout=WAIT_MS)
     qtbot.waitUntil(lambda: (cell(dock, ARRIVAL), cell(dock, METHOD)) == ("5.5", "by hand"), timeout=WAIT_MS)
     type_over("soon")
     qtbot.waitUntil(lambda: "is no time" in dock.banner.text.text(), timeout=WAIT_MS)
@@ -241,7 +240,7 @@ def test_what_is_set_by_hand_is_saved_and_loaded(
     qtbot.waitUntil(lambda: len(dock.state.regions) == 2, timeout=WAIT_MS)
     read()
     assert (dock.state.regions.baseline_s, dock.state.regions.phases) == (kept.baseline_s, kept.phases)
-    assert dock.baseline_s == (0.5, 4.0) and found(dock).onset_s == 6.5
+    assert dock.baseline_s == (0.5, 4.0) and found(dock).bolus_arrival_time_s == 6.5
     assert not dock.toolbar.auto_baseline.isChecked()
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: dock._viewer is None, timeout=WAIT_MS)
@@ -259,7 +258,7 @@ def test_an_arrival_holds_for_every_series_and_goes_with_undo_of_the_region(
     dock.marks.set_arrival(aorta(dock).id, 6.5)
     read()
     entries = [entry for entry in dock.quantity_entries() if entry.roi == "Aorta"]
-    assert [entry.quantities.onset_s for entry in entries] == [6.5, 6.5]
+    assert [entry.quantities.bolus_arrival_time_s for entry in entries] == [6.5, 6.5]
     assert len(dock.plot.arrivals) == 2, "one triangle per region, not per series"
     dock.state.select(aorta(dock).id)
     dock.duplicate()

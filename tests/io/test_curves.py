@@ -76,7 +76,7 @@ def test_quantities_not_defined_are_empty_or_say_so() -> None:
     rows = table(quantities_csv(some), ",")
     assert float(rows[0]["time_to_peak_s"]) == pytest.approx(10) and float(rows[0]["temporal_resolution_s"]) == 2.5
     assert (float(rows[0]["auc_from_s"]), float(rows[0]["auc_to_s"])) == pytest.approx((10, 70))
-    assert (float(rows[0]["onset_s"]), float(rows[0]["maximum_time_s"])) == pytest.approx((10, 20))
+    assert (float(rows[0]["bolus_arrival_time_s"]), float(rows[0]["maximum_time_s"])) == pytest.approx((10, 20))
     assert rows[1]["time_to_peak_s"] == "" and rows[1]["auc"] == "" and float(rows[1]["baseline"]) == 5
     assert "P.BA2.004" in rows[0]["onset_method"]
     assert all(q.key in rows[0] for q in QUANTITIES)

@@ -18,7 +18,7 @@ from napari_dainr.gui._background import write_in_background
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._scratch import ScratchFolders
 from napari_dainr.gui.curves.figure import write_figure
-from napari_dainr.io.curves import curves_tsv, quantities_tsv, write_curves, write_quantities
+from napari_dainr.io.curves import PhaseEntry, curves_tsv, quantities_tsv, write_curves, write_phases, write_quantities
 from napari_dainr.io.regions import export_regions, import_regions
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class CurveFiles:
             None,
             ("Save curves…", "CSV in long form: series, region, time, n, mean, SD, median.", self.ask_curves),
             ("Save quantities…", "CSV, one row per curve.", self.ask_quantities),
+            ("Save phases…", "CSV, one row per contrast phase.", self.ask_phases),
             ("Save figure…", "PNG, SVG or PDF.", self.ask_figure),
             None,
             ("Save regions…", "JSON in millimetres, ImageJ .roi or .zip, or NIfTI label mask.", self.ask_regions),
@@ -107,6 +108,11 @@ class CurveFiles:
         if (path := self._ask("Save quantities", "quantities.csv", _TABLE)) is not None:
             self.save_quantities(path)
 
+    def ask_phases(self) -> None:
+        """Ask where to, and write the contrast phases."""
+        if (path := self._ask("Save phases", "phases.csv", _TABLE)) is not None:
+            self.save_phases(path)
+
     def ask_figure(self) -> None:
         """Ask where to, and write the figure."""
         if (path := self._ask("Save figure", "curves.png", _FIGURE)) is not None:
@@ -137,6 +143,15 @@ class CurveFiles:
     def save_quantities(self, path: Path) -> None:
         """Write the table of quantities."""
         self._write(partial(write_quantities, self._dock.quantity_entries(), path), "Quantities saved", path)
+
+    def save_phases(self, path: Path) -> None:
+        """Write the contrast phases that are shown."""
+        look, marks = self._dock.first_look(), self._dock.marks
+        if look is None or not marks.phases:
+            self._tell("warning", f"There are no phases to save. {marks.suggestion.reason}".strip())
+            return
+        entry = PhaseEntry(look.title, marks.phases, marks.phase_note)
+        self._write(partial(write_phases, [entry], path), "Phases saved", path)
 
     def save_figure(self, path: Path) -> None:
         """Write the figure as it is shown, for print."""

@@ -10,7 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QPoint, QTimer
 from qtpy.QtWidgets import QMenu
 
-from napari_dainr.analysis.phases import Phase, PhaseSuggestion, start_limits, suggest_phases, with_start
+from napari_dainr.analysis.phases import BY_HAND, Phase, PhaseSuggestion, start_limits, suggest_from_roles, with_start
 from napari_dainr.analysis.quantities import Onset
 from napari_dainr.gui.curves.drawn import Arrival
 from napari_dainr.gui.curves.plot import CurvePlot
@@ -25,7 +25,6 @@ from napari_dainr.io.curves import QuantityEntry
 __all__ = ["Marks"]
 
 TABLE_MS = 120
-BY_HAND = "Set by hand, begun as a suggestion; not a diagnosis."
 
 
 class Marks(QObject):
@@ -117,10 +116,9 @@ class Marks(QObject):
         if look is None or not look.timed:
             self.suggestion = PhaseSuggestion((), "Phases need a series with a time axis in seconds.", agent)
             return
-        mine = [entry for entry in entries if entry.recon == look.title]
-        aorta, portal = (next((e.quantities for e in mine if e.role == role), None) for role in ("AO", "PV"))
+        mine = [(entry.role, entry.quantities) for entry in entries if entry.recon == look.title]
         first_s, last_s = float(look.times_s[0]), float(look.times_s[-1])
-        self.suggestion = suggest_phases(aorta, portal, first_s, last_s, agent=agent)
+        self.suggestion = suggest_from_roles(mine, first_s, last_s, agent=agent)
 
     def _show_phases(self, phases: tuple[Phase, ...]) -> None:
         by_hand = self._state.regions.phases is not None
@@ -176,11 +174,7 @@ class Marks(QObject):
             self.ask()
 
     def _arrival_typed(self, row: int, time_s: float | None) -> None:
-        """A bolus arrival time counts from the first point of its curve."""
-        reading = self._rows[row]
-        if time_s is not None and reading.curve is not None:
-            time_s += float(reading.curve.times_s[0])
-        self.set_arrival(reading.region.id, time_s)
+        self.set_arrival(self._rows[row].region.id, time_s)
 
     # ---------------------------------------------------------------- baseline
 

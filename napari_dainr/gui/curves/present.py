@@ -147,9 +147,9 @@ def arrivals_of(
             row.region.id,
             row.region.name,
             region_colour(row.region, regions),
-            entry.quantities.onset_s,
+            entry.quantities.bolus_arrival_time_s,
             row.region.arrival_s is not None,
         )
         for entry, row in zip(entries, rows, strict=True)
-        if look is not None and row.look.key == look.key and entry.quantities.onset_s is not None
+        if look is not None and row.look.key == look.key and entry.quantities.bolus_arrival_time_s is not None
     ]

@@ -91,7 +91,7 @@ class QuantityTable(QTableWidget):
         for row, entry in enumerate(entries):
             found = entry.quantities
             how = found.onset_method.partition(" (")[0]
-            method = shown(None) if found.onset_s is None else _METHODS.get(how, how)
+            method = shown(None) if found.bolus_arrival_time_s is None else _METHODS.get(how, how)
             values = [method if q is None else shown(getattr(found, q.key)) for q in COLUMNS]
             for column, text in enumerate([entry.roi, short(entry.recon), str(entry.n), *values]):
                 item = self.item(row, column)
@@ -137,8 +137,8 @@ class QuantityTable(QTableWidget):
             return "Not defined for this curve." + " Double-click to type a time." * (key == "bolus_arrival_time_s")
         if key == "bolus_arrival_time_s":
             return (
-                f"At {found.onset_s:.2f} s on the axis of time, {shown(found.bolus_arrival_time_s)} s from the first "
-                f"point of the curve; {found.onset_method}. Native temporal resolution {found.frame_duration_s:.3g} s."
+                f"{shown(found.bolus_arrival_time_s)} s from the first spoke, as on the axis; {found.onset_method}. "
+                f"Native temporal resolution {found.frame_duration_s:.3g} s."
             )
         if key in ("auc", "auc_relative") and found.auc_from_s is not None and found.auc_to_s is not None:
             return f"From {found.auc_from_s:.2f} s to {found.auc_to_s:.2f} s."
