@@ -21,6 +21,9 @@ SPOKES, COILS, READOUT = 24, 3, 32
 
 Edit = Callable[..., Path]
 
+CRAFTED_BYTES = 400_000_000
+"""What a child may take for a file that is made to do harm; the server that it is forked from takes 110 MB of it."""
+
 
 def _kspace(slices: int = 1, matrix: tuple[int, int] = (16, 16), hint: int | None = None, **changes: Any) -> KSpace:
     rng = np.random.default_rng(1)
@@ -49,6 +52,15 @@ def one_child(_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """Children are forked from a server, under the same caps, rather than begun with an interpreter each."""
     monkeypatch.setattr(child, "run_child", _worker.run_child)
     return _worker
+
+
+@pytest.fixture
+def within_memory(one_child: Worker, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """The child that reads a file in the test stays far below what it may take: none of these files holds samples."""
+    one_child.peak_bytes = 0
+    yield
+    record_property("peak_mb", one_child.peak_bytes / 1e6)
+    assert one_child.peak_bytes < CRAFTED_BYTES < child.memory_cap(0), f"{one_child.peak_bytes / 1e6:.0f} MB"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -17,7 +17,7 @@ from napari_dainr.importing import ImportOptions
 from . import mrd2_writer, seq_writer, twix_writer
 from .array_writers import WRITERS, radial_scan
 
-__all__ = ["MAKERS", "Sound"]
+__all__ = ["HEADER", "MAKERS", "Sound"]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -113,20 +113,21 @@ _SPACE = (
     "<{0}><matrixSize><x>16</x><y>9</y><z>1</z></matrixSize>"
     "<fieldOfView_mm><x>160</x><y>90</y><z>5</z></fieldOfView_mm></{0}>"
 )
-_HEADER = (
+HEADER = (
     "<ismrmrdHeader xmlns='http://www.ismrm.org/ISMRMRD'><experimentalConditions><H1resonanceFrequency_Hz>1"
     f"</H1resonanceFrequency_Hz></experimentalConditions><encoding>{_SPACE.format('encodedSpace')}"
     f"{_SPACE.format('reconSpace')}<encodingLimits/><trajectory>cartesian</trajectory></encoding></ismrmrdHeader>"
 )
+"""A header of ISMRMRD."""
 
 
 def _fastmri(folder: Path) -> Sound:
     path = folder / "scan.h5"
     with h5py.File(path, "w") as file:
         file["kspace"] = _kdata(3, 16, 9)[None]
-        file["ismrmrd_header"] = _HEADER
+        file["ismrmrd_header"] = HEADER
     start = path.read_bytes().find(b"<ismrmrdHeader")
-    return Sound(path, path, ((0, 2048), (start, start + len(_HEADER))), ImportOptions(radial_spokes=5))
+    return Sound(path, path, ((0, 2048), (start, start + len(HEADER))), ImportOptions(radial_spokes=5))
 
 
 def _fastmri_breast(folder: Path) -> Sound:

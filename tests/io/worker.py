@@ -1,6 +1,6 @@
 """Many files, each in a child of its own, without the start of an interpreter for each.
 
-``python -P worker.py`` is a server that has imported every reader. For each file it forks a child, which runs
+``python -P worker.py`` is a server that has imported one reader. For each file it forks a child, which runs
 :func:`napari_dainr.io.child.main` with the limits of the product and ends. :class:`Worker` is the parent's side and
 takes the place of :func:`napari_dainr.io.child.run_child`.
 """
@@ -19,7 +19,7 @@ __all__ = ["Worker"]
 
 
 class Worker:
-    """The server, started when it is first needed, and what was seen of its children.
+    """A server for each reader, started when it is first needed, and what was seen of their children.
 
     Parameters
     ----------
@@ -30,16 +30,17 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self.deaths = 0
         self.hangs = 0
         self.peak_bytes = 0
 
     def run_child(self, arguments: list[str], limit_s: float) -> int:
         """As :func:`napari_dainr.io.child.run_child`."""
-        if self._process is None:
-            self._process = self._start()
-        process = self._process
+        reader = arguments[0]
+        if reader not in self._servers:
+            self._servers[reader] = self._start(reader)
+        process = self._servers[reader]
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps([limit_s, arguments]).encode() + b"\n")
         process.stdin.flush()
@@ -52,10 +53,10 @@ class Worker:
         self.deaths += code != 0
         return int(code)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, reader: str) -> subprocess.Popen[bytes]:
         root = Path(__file__).resolve().parents[2]
         return subprocess.Popen(
-            [sys.executable, "-P", __file__, str(root)],
+            [sys.executable, "-P", __file__, str(root), reader],
             env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", HDF5_PLUGIN_PATH="::"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,26 +64,30 @@ class Worker:
         )
 
     def close(self) -> None:
-        """End the server."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+        """End the servers."""
+        for process in self._servers.values():
+            process.kill()
+            process.communicate()
+        self._servers.clear()
+
+
+_PACKAGES = {"matlab": ("scipy.io",), "mrd2": ("mrd",), "seq": ("pypulseq",)}
+"""Reader → what it imports only when it reads."""
 
 
 def _serve() -> None:
     import gc
     import time
-    from contextlib import suppress
     from importlib import import_module
 
-    sys.path.append(sys.argv[1])
+    root, reader = sys.argv[1:]
+    sys.path.append(root)
     from napari_dainr.io import child
 
-    for module in (*child.READERS.values(), "ismrmrd.xsd", "mrd", "pypulseq", "scipy.io", "h5py"):
-        with suppress(ImportError):  # an extra that is not there; its tests are skipped
-            import_module(module)
-    _build_parsers()
+    for module in (child.READERS[reader], *_PACKAGES.get(reader, ())):
+        import_module(module)
+    if reader in ("ismrmrd", "hdf5_arrays"):
+        _build_parsers()
     # What is frozen is not walked over, and so not copied, in each child.
     gc.collect()
     gc.freeze()
