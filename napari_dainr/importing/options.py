@@ -73,6 +73,9 @@ class ImportOptions(BaseModel):
     delays: Literal["off", "ring"] = Field(
         "off", title="gradient delays", description="Correct the trajectory by RING, or use it as it is."
     )
+    weighted: bool | None = Field(
+        None, description="Samples were multiplied with the root of the density compensation (GRASP demonstration)."
+    )
     prewhiten: bool = Field(True, description="Make the noise of the coils white, where the file holds a noise scan.")
 
     def shareable(self) -> dict[str, Any]:

@@ -166,14 +166,13 @@ def _grasp(
     require(k.dtype.kind == "c" and bool(np.isfinite(k).all()), "k is not complex, or holds NaN; write it again.")
     detected = {"layout": "GRASP demonstration: kdata (readout, spoke, coil), k in cycles per pixel, w"}
     assumed: dict[str, str] = {}
-    kdata = unweighted(kdata, k, arrays["dcf"].real, detected, assumed)
-    csm = arrays.get("csm")
+    csm, matrix = arrays.get("csm"), None
     if csm is not None:
         require(csm.ndim == 3 and csm.shape[2] == kdata.shape[2], "b1 is not (y, x, coil) of as many coils as kdata.")
-        matrix: tuple[int, int] | None = (csm.shape[0], csm.shape[1])
+        matrix = (csm.shape[0], csm.shape[1])
         detected["matrix"] = f"{csm.shape[0]} × {csm.shape[1]}, that of b1"
-    else:
-        matrix = None
+    pixels = max(options.matrix or matrix or (round(len(kdata) / 2),))
+    kdata = unweighted(kdata, k, arrays["dcf"].real, pixels, options.weighted, detected, assumed)
     return Acquired(
         format=file_format,
         name=name,

@@ -28,7 +28,7 @@ def radial_scan() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     shape = (COILS, SPOKES, READOUT)
     size = 0.001 + np.exp(-(((np.arange(READOUT) - READOUT // 2) / 4) ** 2))
-    kdata = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) * size
+    kdata = np.exp(2j * np.pi * rng.random(shape)) * size
     return kdata.astype(np.complex64), radial_ktraj(SPOKES, READOUT, (PIXELS, PIXELS))
 
 
@@ -39,7 +39,7 @@ def _npz(path: Path, kdata: np.ndarray, ktraj: np.ndarray) -> ImportOptions:
 
 def _grasp(path: Path, kdata: np.ndarray, ktraj: np.ndarray, weighted: bool = False, **more: Any) -> ImportOptions:
     k = (ktraj[..., 0] + 1j * ktraj[..., 1]).T / PIXELS
-    w = (np.abs(k) + 0.01).astype(float)
+    w = (np.abs(k) + 0.002).astype(float)
     data = kdata.transpose(2, 1, 0) * (np.sqrt(w)[..., None] if weighted else 1)
     b1 = np.ones((PIXELS, PIXELS, COILS), np.complex64)
     savemat(path, {"kdata": data.astype(np.complex64), "k": k, "w": w, "b1": b1}, **more)
