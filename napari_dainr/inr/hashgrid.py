@@ -5,17 +5,20 @@ the surrounding vertices are linearly interpolated, and the L results are concat
 (sum of entries, F) numbers. Grids that fit are stored vertex by vertex; finer ones share T entries by a spatial hash
 (Teschner et al., VMV 2003).
 
-Two backends that agree to rounding and share tables: plain PyTorch, here (any device, any floating type), and compiled
-CPU kernels in ``hashgrid_numba`` (float32).
+Backends that agree to rounding and share tables: plain PyTorch, here (any device, any floating type), compiled CPU
+kernels in ``hashgrid_numba``, and on CUDA ``hashgrid_triton`` and ``hashgrid_tinycudann`` (all float32).
 """
 
 from __future__ import annotations
 
 import math
+import os
 import threading
+import warnings
 import weakref
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["HashGrid", "HashGridSpec", "encode"]
+from napari_dainr.errors import ResourceError
+
+__all__ = ["BACKENDS", "BACKEND_VARIABLE", "HashGrid", "HashGridSpec", "encode"]
+
+BACKENDS = ("numba", "torch", "triton", "tinycudann")
+BACKEND_VARIABLE = "NAPARI_DAINR_HASH_GRID"
+"""Environment variable that names the backend which ``auto`` takes on CUDA."""
 
 PRIMES = (805459861, 2654435761, 1)
 """Factors of the spatial hash, last axis last: neighbours along the last axis lie close together in memory."""
@@ -117,7 +126,8 @@ def encode(coords: Tensor, table: Tensor, spec: HashGridSpec, backend: str = "au
     table : (spec.n_entries, spec.features) tensor
     spec : HashGridSpec
     backend : str
-        ``"numba"`` (CPU, float32), ``"torch"`` (any device), or ``"auto"``: numba where it applies.
+        ``"numba"`` (CPU, float32), ``"torch"`` (any device), ``"triton"`` or ``"tinycudann"`` (CUDA, float32), or
+        ``"auto"``: numba on the CPU; on CUDA what `BACKEND_VARIABLE` names, else Triton where its kernels run.
 
     Returns
     -------
@@ -129,22 +139,65 @@ def encode(coords: Tensor, table: Tensor, spec: HashGridSpec, backend: str = "au
     ------
     ValueError
         If shapes do not fit the spec, or the backend cannot take these tensors.
+    ResourceError
+        If the backend is not installed here.
     """
     if coords.ndim != 2 or coords.shape[1] != spec.dims:
         raise ValueError(f"coords must be (n, {spec.dims}), got {tuple(coords.shape)}")
     if tuple(table.shape) != (spec.n_entries, spec.features):
         raise ValueError(f"table must be ({spec.n_entries}, {spec.features}), got {tuple(table.shape)}")
-    compiled = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (coords, table))
+    single = coords.dtype == table.dtype == torch.float32
     if backend == "auto":
-        backend = "numba" if compiled else "torch"
-    if backend == "torch":
-        return _encode_torch(coords, table, spec)
-    if backend != "numba":
-        raise ValueError(f"there is no hash grid backend {backend!r}: use auto, numba or torch")
-    if not compiled:
-        raise ValueError("the numba hash grid takes float32 tensors on the CPU")
-    result: Tensor = _EncodeNumba.apply(coords, table, spec, _buffer_of(table))  # type: ignore[no-untyped-call]
-    return result
+        backend = _choose(coords.device) if single and coords.device == table.device else "torch"
+    match backend:
+        case "torch":
+            return _encode_torch(coords, table, spec)
+        case "numba":
+            if not single or {coords.device.type, table.device.type} != {"cpu"}:
+                raise ValueError("the numba hash grid takes float32 tensors on the CPU")
+            result: Tensor = _EncodeNumba.apply(coords, table, spec, _buffer_of(table))  # type: ignore[no-untyped-call]
+            return result
+        case "triton":
+            if find_spec("triton") is None:
+                raise ResourceError(
+                    "The hash grid triton needs the package triton, which comes with PyTorch for CUDA on Linux: "
+                    "install that PyTorch, or take another hash grid."
+                )
+            from .hashgrid_triton import encode_triton
+
+            return encode_triton(coords, table, spec)
+        case "tinycudann":
+            from .hashgrid_tinycudann import encode_tinycudann
+
+            return encode_tinycudann(coords, table, spec)
+    raise ValueError(f"there is no hash grid backend {backend!r}: use auto or one of {', '.join(BACKENDS)}")
+
+
+@lru_cache
+def _choose(device: torch.device) -> str:
+    """What ``auto`` means for float32 tensors on a device; on CUDA tried once, and told where Triton does not run."""
+    if device.type == "cpu":
+        return "numba"
+    wish = os.environ.get(BACKEND_VARIABLE, "")
+    if device.type != "cuda":
+        return "torch"
+    if wish:
+        if wish not in BACKENDS[1:]:
+            raise ResourceError(f"{BACKEND_VARIABLE} is {wish!r}: set it to {', '.join(BACKENDS[1:])}, or unset it.")
+        return wish
+    reason = "the package triton is not installed"
+    if find_spec("triton") is not None:
+        from .hashgrid_triton import triton_runs
+
+        reason = triton_runs(device) or ""
+    if reason:
+        warnings.warn(
+            f"The hash grid runs in plain PyTorch on {device}, which is slower: Triton does not run ({reason}).",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return "torch"
+    return "triton"
 
 
 def _encode_torch(coords: Tensor, table: Tensor, spec: HashGridSpec) -> Tensor:
