@@ -29,11 +29,14 @@ class Partitions:
         Partitions of the full stack; more than are measured with partial Fourier or zero filling.
     centre
         Number of the partition at kz = 0.
+    reverse
+        Whether slices are counted the other way, against the sign of kz.
     """
 
     numbers: tuple[int, ...]
     count: int
     centre: int
+    reverse: bool = False
 
 
 @dataclass(frozen=True, eq=False)

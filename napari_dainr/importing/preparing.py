@@ -60,7 +60,7 @@ def prepared(
     acquired = _whitened(acquired, options, detected, assumed)
     if acquired.partitions is not None:
         stack = acquired.partitions
-        kdata = slices_of_partitions(acquired.kdata, stack.numbers, stack.count, stack.centre)
+        kdata = slices_of_partitions(acquired.kdata, stack.numbers, stack.count, stack.centre, stack.reverse)
         detected["partitions"] = describe_partitions(stack.numbers, stack.count, stack.centre)
         acquired = replace(acquired, kdata=kdata, third="slice", partitions=None)
     return acquired, screening.spokes
@@ -88,7 +88,8 @@ def _whitened(
 ) -> Acquired:
     """Coils mixed so that their noise is white, where a noise scan tells how."""
     if acquired.noise is None:
-        detected["noise"] = "no noise scan in the file; coils are used as they are"
+        if "noise" not in assumed:
+            detected["noise"] = "no noise scan in the file; coils are used as they are"
         return acquired
     if not options.prewhiten:
         detected["noise"] = "noise scan not used, as told; coils are used as they are"

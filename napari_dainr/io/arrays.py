@@ -215,13 +215,17 @@ def _fastmri_breast(
         name=name,
         kdata=np.ascontiguousarray(kdata.transpose(3, 2, 0, 1)),
         third="partition",
-        partitions=Partitions(tuple(range(measured)), count, centre),
+        partitions=Partitions(tuple(range(measured)), count, centre, reverse=True),
         ktraj=ktraj.astype(np.float32),
         trajectory_unit="cycles per field of view",
         kind="goldenangle",
         matrix=(pixels, pixels),
         detected={"layout": "fastMRI breast: real and imaginary part, spoke, readout, coil, partition"},
-        assumed={**assumed, "angles": "golden, from +ky towards +kx, as the data set documents"},
+        assumed={
+            **assumed,
+            "angles": "golden, from +ky towards +kx, as in the data set's own programs",
+            "slice order": "that of the data set's own programs, a forward transform along kz; the file does not say",
+        },
     )
 
 

@@ -41,6 +41,11 @@ def said_of_arrangement(facts: dict[str, Any]) -> tuple[dict[str, str], dict[str
         assumed["readouts of another length"] = f"{facts['left_out']['other length']}, which are no spokes"
     if not facts["same_lines"]:
         assumed["lines"] = f"the counters differ between {facts['third']}s; the angles are taken to be the same"
+    if facts["noise_of_other_coils"]:
+        assumed["noise"] = (
+            f"white and equal in all coils: the noise scan is of {facts['noise_of_other_coils']} coils, the data of "
+            f"{facts['coils']}, so it is not used"
+        )
     return detected, assumed
 
 

@@ -295,15 +295,16 @@ def assemble(
     }
     if traj is not None:
         arrays["ktraj"] = _in_plane(traj[:, used], order, plan)
-    noise = np.flatnonzero(
-        _has_flag(everything["flags"], NOT_IMAGING["noise"]) & (everything["active_channels"] == coils)
-    )
+    is_noise = _has_flag(everything["flags"], NOT_IMAGING["noise"])
+    noise = np.flatnonzero(is_noise & (everything["active_channels"] == coils))
     dwell = float(head["sample_time_us"][0])
     found = plan.facts | {
         "center_sample": centre - pre,
         "reflected": int(reverse.sum()) if traj is None else 0,
         "dwell_us": dwell if np.isfinite(dwell) else 0.0,
         "noise_dwell_us": 0.0,
+        "coils": coils,
+        "noise_of_other_coils": int(everything["active_channels"][is_noise].max(initial=0)) if not len(noise) else 0,
     }
     if len(noise):
         arrays["noise"], found["noise_dwell_us"] = _noise(read, noise, coils, everything)

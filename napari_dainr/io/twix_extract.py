@@ -282,20 +282,22 @@ def extract(
         require(bool(keep.any()), "holds no image lines, only calibration data; choose another with --dataset.")
         arrays, found = _assemble(file, lines, np.flatnonzero(keep), left_out, modern, (contrast, set_number))
         facts |= found | {"dataset": number, "datasets": len(spans), "dataset_chosen": dataset is not None}
-        coils = arrays["kdata"].shape[1]
+        coils = facts["coils"] = arrays["kdata"].shape[1]
+        others: list[int] = []
         for other in (number, *(n for n in range(len(spans)) if n != number)):
-            noise, facts["noise_dwell_us"] = _noise_of(file, spans[other], coils, modern)
+            noise, facts["noise_dwell_us"] = _noise_of(file, spans[other], coils, modern, others)
             if noise is not None:
                 arrays["noise"] = noise
                 break
+        facts["noise_of_other_coils"] = 0 if "noise" in arrays else max(others, default=0)
         facts["ended"] = lines.ended
         return arrays, facts
 
 
 def _noise_of(
-    file: BinaryIO, span: tuple[int, int], coils: int, modern: bool
+    file: BinaryIO, span: tuple[int, int], coils: int, modern: bool, others: list[int]
 ) -> tuple[NDArray[np.complex64] | None, float | None]:
-    """Noise samples of one measurement, and their dwell time in µs."""
+    """Noise samples of one measurement, and their dwell time in µs; else ``others`` gets how many coils they have."""
     try:
         protocol, start = _protocol(file, *span)
         lines = _walk(file, start, span[1], modern)
@@ -303,8 +305,11 @@ def _noise_of(
         return None, None  # a damaged calibration beside a sound scan
     noise = _noise(file, lines, coils, modern) if len(lines.starts) else None
     if noise is None:
+        if len(lines.starts):
+            others.extend(map(int, lines.heads["UsedChannels"][lines.flagged("NOISEADJSCAN")]))
         return None, None
-    samples = int(lines.heads["SamplesInScan"][lines.flagged("NOISEADJSCAN")][0])
+    same = lines.flagged("NOISEADJSCAN") & (lines.heads["UsedChannels"] == coils)
+    samples = int(lines.heads["SamplesInScan"][same][0])
     return noise, _noise_dwell_us(samples, bool(protocol["coil_adjustment"]), modern)
 
 

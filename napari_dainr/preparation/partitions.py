@@ -1,7 +1,8 @@
 """Stacks of stars: from partitions along kz to slices.
 
 Every spoke of a stack is measured at one angle in all partitions, so that a transform along kz leaves a stack of
-2-D radial slices: y_z = 1/√N Σ_p y_p exp(+2πi (p − c) (z − N // 2) / N), with c the partition at kz = 0.
+2-D radial slices: y_z = 1/√N Σ_p y_p exp(±2πi (p − c) (z − N // 2) / N), with c the partition at kz = 0. The sign is
+plus, as in the plane; which end of the stack is slice 0 depends on it, and on the scanner.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["describe_partitions", "require_aligned", "slices_of_partitions"]
 
 
 def slices_of_partitions(
-    kdata: NDArray[np.complex64], numbers: tuple[int, ...], count: int, centre: int
+    kdata: NDArray[np.complex64], numbers: tuple[int, ...], count: int, centre: int, reverse: bool = False
 ) -> NDArray[np.complex64]:
     """Transform along kz, with zeros for what was not measured.
 
@@ -29,6 +30,8 @@ def slices_of_partitions(
         Partitions of the full stack, and slices of the result.
     centre
         Number of the partition at kz = 0; it goes to the centre ``count // 2``, wherever it was.
+    reverse
+        Take the minus sign, which counts slices the other way.
 
     Returns
     -------
@@ -52,11 +55,12 @@ def slices_of_partitions(
             f"partitions {numbers_seen.min()} to {numbers_seen.max()} around {centre} do not fit into a stack of "
             f"{count}; correct the partition limits in the header."
         )
+    transform = fft.fft if reverse else fft.ifft
     slices = np.empty((count, *kdata.shape[1:]), dtype=np.complex64)
     for coil in range(kdata.shape[1]):
         stack = np.zeros((count, *kdata.shape[2:]), dtype=np.complex64)
         stack[place] = kdata[:, coil]
-        image = fft.ifft(fft.ifftshift(stack, axes=0), axis=0, norm="ortho", overwrite_x=True)
+        image = transform(fft.ifftshift(stack, axes=0), axis=0, norm="ortho", overwrite_x=True)
         slices[:, coil] = fft.fftshift(image, axes=0)
     return slices
 

@@ -125,6 +125,17 @@ def test_all_that_is_not_image_data_is_left_out(make_kspace: Make, edit: Edit) -
         assert f"1 {kind}" in kspace.detected["left out"]
 
 
+def test_a_noise_scan_of_other_coils_is_not_used_and_said_to_be(edit: Edit) -> None:
+    def mark(rows: Any) -> None:
+        rows["head"]["flags"][0] = 1 << (FLAGS["noise"] - 1)
+        rows["head"]["active_channels"][0] = 2
+        rows["data"][0] = rows["data"][0][: 2 * 2 * rows["head"]["number_of_samples"][0]]
+
+    kspace = read_kspace(edit(mark))
+    assert "the noise scan is of 2 coils, the data of 3, so it is not used" in kspace.assumed["noise"]
+    assert "noise" not in kspace.detected and "1 noise" in kspace.detected["left out"]
+
+
 def _drop_trajectory(rows: Any) -> None:
     rows["head"]["trajectory_dimensions"] = 0
     for i in range(len(rows)):

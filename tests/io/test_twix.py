@@ -83,6 +83,18 @@ def test_lines_that_are_no_spokes_are_left_out_and_counted(tmp_path: Path, kdata
     assert acquired.noise_bandwidth_ratio == pytest.approx(240.0 / 10.0 / 0.793)
 
 
+def test_a_noise_scan_of_other_coils_is_not_used_and_said_to_be(tmp_path: Path, kdata: Any) -> None:
+    noise = Line(samples(COILS + 2, 32), flags=("noise",))
+    first = Measurement([noise, Line(samples(COILS, 16))], PROTOCOL)
+    for measurements in (
+        (first, Measurement(spokes(kdata), PROTOCOL)),
+        (Measurement([noise, *spokes(kdata)], PROTOCOL),),
+    ):
+        kspace = read_kspace(write(tmp_path / "scan.dat", *measurements), ImportOptions(angles="golden", keep_all=True))
+        said = f"the noise scan is of {COILS + 2} coils, the data of {COILS}, so it is not used"
+        assert said in kspace.assumed["noise"] and "noise" not in kspace.detected
+
+
 def test_the_last_measurement_is_the_scan_and_noise_comes_from_the_others(tmp_path: Path, kdata: Any) -> None:
     noise = samples(COILS, 32, seed=3)
     first = Measurement(

@@ -33,6 +33,8 @@ def test_against_the_sum(data: st.DataObject) -> None:
     waves = np.exp(2j * np.pi * np.outer(z, np.asarray(numbers) - centre) / count) / np.sqrt(count)
     expected = np.einsum("zp,pcsr->zcsr", waves, kdata)
     np.testing.assert_allclose(slices_of_partitions(kdata, tuple(numbers), count, centre), expected, atol=1e-5)
+    other = np.einsum("zp,pcsr->zcsr", waves.conj(), kdata)
+    np.testing.assert_allclose(slices_of_partitions(kdata, tuple(numbers), count, centre, True), other, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [8, 9])
