@@ -26,7 +26,10 @@ __all__ = ["CufinufftNufft", "cufinufft_runs"]
 
 _EPS = 3e-5
 _UPSAMPFAC = 2.0  # cufinufft's own default
-_PLAN_BYTES = 2**30  # GPU memory for plans: each keeps its fine grid, unlike on the CPU
+_PLAN_BYTES = 2**29
+"""GPU memory for the fine grids of all plans: each plan keeps its own, unlike on the CPU."""
+_BATCH = 8
+"""Coils that a plan transforms at once, at most; cufinufft's own choice."""
 
 
 @lru_cache
@@ -42,7 +45,12 @@ def cufinufft_runs(index: int) -> bool:
 
 
 class CufinufftNufft(Nufft):
-    """NUFFT by cufinufft, for tensors on CUDA; one plan per frame and transform type, reused.
+    """NUFFT by cufinufft in single precision, for tensors on CUDA; one plan per frame and transform type, reused.
+
+    A plan is made when its frame is first seen: its points are sorted, which waits for the device. After that nothing
+    here waits. Plans run on the stream that was PyTorch's when they were made; a call takes those of its own stream.
+    A plan treats as many coils at once as leaves room for the plans of all frames. Where there is none even for one
+    coil at a time, the plan that was not used for longest gets the new frame's points, which is cheaper than a new one.
 
     The adjoint adds in no fixed order, so it varies in the last digits from run to run.
     """
@@ -57,6 +65,10 @@ class CufinufftNufft(Nufft):
         self._points = torch.from_numpy(points).to(device)
         self._plans: OrderedDict[tuple[int, int, int, int], Any] = OrderedDict()
         self._lock = threading.Lock()
+        grid_bytes = 8 * int(_UPSAMPFAC**2 * matrix[0] * matrix[1])
+        room = _PLAN_BYTES // grid_bytes
+        self._batch = max(1, min(_BATCH, room // (2 * self.n_frames)))
+        self._most_plans = max(2, room // self._batch)
 
     def _plan(self, kind: int, frame: int, n_coils: int) -> Any:
         stream = torch.cuda.current_stream(self.device).cuda_stream
@@ -64,22 +76,27 @@ class CufinufftNufft(Nufft):
         if key in self._plans:
             self._plans.move_to_end(key)
             return self._plans[key]
-        plan = self._cufinufft.Plan(
-            kind,
-            self.matrix,
-            n_trans=n_coils,
-            eps=_EPS,
-            isign=-1 if kind == 2 else 1,
-            dtype="complex64",
-            upsampfac=_UPSAMPFAC,
-            gpu_device_id=self.device.index or 0,
-            gpu_stream=stream,
-        )
+        plan = None
+        if len(self._plans) >= self._most_plans:
+            alike = next((old for old in self._plans if (old[0], *old[2:]) == (kind, n_coils, stream)), None)
+            # Points and work of one stream are in order, so the old frame's transforms are not disturbed.
+            old = self._plans.pop(alike) if alike is not None else self._plans.popitem(last=False)[1]
+            plan = old if alike is not None else None
+        if plan is None:
+            plan = self._cufinufft.Plan(
+                kind,
+                self.matrix,
+                n_trans=n_coils,
+                eps=_EPS,
+                isign=-1 if kind == 2 else 1,
+                dtype="complex64",
+                upsampfac=_UPSAMPFAC,
+                gpu_maxbatchsize=min(self._batch, n_coils),
+                gpu_device_id=self._points.get_device(),
+                gpu_stream=stream,
+            )
         plan.setpts(self._points[0, frame], self._points[1, frame])
         self._plans[key] = plan
-        grid_bytes = 8 * n_coils * int(_UPSAMPFAC**2 * self.matrix[0] * self.matrix[1])
-        while len(self._plans) > max(2, _PLAN_BYTES // (grid_bytes + 16 * self.n_samples)):
-            self._plans.popitem(last=False)
         return plan
 
     def _transform(self, kind: int, data: Tensor, frames: Sequence[int], shape: tuple[int, ...]) -> Tensor:
