@@ -36,7 +36,10 @@ def extract(path: Path, variables: dict[str, str] | None = None) -> Extracted:
     """
     with path.open("rb") as file:
         start = file.read(128)
-    if start.startswith(b"MATLAB 7.3") or start.startswith(b"\x89HDF"):
+        file.seek(512)
+        # MATLAB 7.4 itself called it version 7.0; what counts is what follows the text.
+        hdf5 = b"\x89HDF" in (start[:4], file.read(4))
+    if hdf5 or start.startswith(b"MATLAB 7.3"):
         arrays, facts = hdf5_arrays_extract.extract_arrays(path, variables or {}, matlab=True)
         return arrays, facts | {"version": "7.3"}
     require(
