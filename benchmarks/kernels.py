@@ -97,6 +97,8 @@ def nufft_table(repeats: int, threads: int) -> None:
         return nufft.adjoint(kdata[frame : frame + 1], [0]) if back else nufft(image[frame : frame + 1], [0])
 
     variants = {
+        f"compiled, {threads} threads": make_nufft(ktraj, MATRIX, backend="compiled", threads=threads),
+        "compiled, 1 thread": make_nufft(ktraj, MATRIX, backend="compiled", threads=1),
         f"finufft, {threads} threads": make_nufft(ktraj, MATRIX, backend="finufft", threads=threads),
         "finufft, 1 thread": make_nufft(ktraj, MATRIX, backend="finufft", threads=1),
         "torchkbnufft": make_nufft(ktraj, MATRIX, backend="torchkbnufft"),

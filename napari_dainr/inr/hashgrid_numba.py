@@ -8,12 +8,10 @@ the order of the plain PyTorch backend, without fast-math.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_dainr.compiled import compiled
 
 from .hashgrid import PRIMES, HashGridSpec
 from .parallel import get_threads, run_parts
@@ -29,16 +27,6 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 _HALF = np.float32(0.5)
 _BLOCK = 128  # points whose rows are asked for together
 _MIN_POINTS = 512  # fewer are not worth another thread
-
-
-def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """``numba.njit`` without the GIL, cached on disk where a cache can be written."""
-    options = {"nogil": True, "error_model": "numpy", **options}
-    try:
-        kernel: Callable[..., Any] = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # "cannot cache": neither the package's folder nor the user's cache is writable
-        kernel = numba.njit(**options)(function)
-    return kernel
 
 
 def _locate(column, n, cells, low, fraction):  # type: ignore[no-untyped-def]

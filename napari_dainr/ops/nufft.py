@@ -23,7 +23,7 @@ from napari_dainr.machine import cores
 
 __all__ = ["BACKENDS", "Nufft", "make_nufft"]
 
-BACKENDS = ("finufft", "cufinufft", "torchkbnufft", "exact")
+BACKENDS = ("compiled", "finufft", "cufinufft", "torchkbnufft", "exact")
 
 
 class Nufft(ABC):
@@ -119,7 +119,7 @@ def make_nufft(
     backend: str = "auto",
     threads: int | None = None,
 ) -> Nufft:
-    """A NUFFT of the given backend; ``auto`` is finufft on CPU, cufinufft on CUDA where it imports, else torchkbnufft.
+    """A NUFFT of the given backend; ``auto`` is compiled on CPU, cufinufft on CUDA where it runs, else torchkbnufft.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def make_nufft(
     backend : str
         ``"auto"`` or one of `BACKENDS`.
     threads : int or None
-        CPU threads of finufft; None takes every core this process may use. The result does not depend on it.
+        CPU threads; None takes every core this process may use. The result does not depend on it.
 
     Raises
     ------
@@ -154,12 +154,16 @@ def make_nufft(
         raise ResourceError("The device is set to cuda, but PyTorch finds no CUDA GPU here: set the device to cpu.")
     if backend == "auto":
         backend = _choose(device)
-    if backend == "finufft" and device.type != "cpu":
-        raise ResourceError(f"The NUFFT backend finufft runs on the CPU only, not on {device}: use auto.")
+    if backend in ("compiled", "finufft") and device.type != "cpu":
+        raise ResourceError(f"The NUFFT backend {backend} runs on the CPU only, not on {device}: use auto.")
     if backend == "cufinufft" and device.type != "cuda":
         raise ResourceError(f"The NUFFT backend cufinufft runs on CUDA only, not on {device}: use auto.")
     # A backend's file is imported when it is used: each brings a package of its own.
     match backend:
+        case "compiled":
+            from .nufft_compiled import CompiledNufft
+
+            return CompiledNufft(ktraj, matrix, device, threads or cores())
         case "finufft":
             from .nufft_finufft import FinufftNufft
 
@@ -182,7 +186,7 @@ def make_nufft(
 def _choose(device: torch.device) -> str:
     """What ``auto`` means on a device."""
     if device.type == "cpu":
-        return "finufft"
+        return "compiled"
     if device.type == "cuda":
         from .nufft_cufinufft import cufinufft_runs
 

@@ -8,11 +8,14 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr.errors import ResourceError
 from napari_dainr.ops.nufft import BACKENDS, make_nufft
+from napari_dainr.ops.nufft_compiled import CompiledNufft
 from napari_dainr.ops.nufft_finufft import FinufftNufft
 
 MATRICES = [(32, 32), (33, 28), (31, 45), (20, 21), (2, 3)]
@@ -166,17 +169,18 @@ def test_views_conjugates_and_strides(backend: str) -> None:
     assert relative(nufft(turned, [0]), nufft(wide, [0])) < 1e-6
 
 
+@pytest.mark.parametrize("backend", ["compiled", "finufft"])
 @pytest.mark.parametrize("n_coils", [1, 2, 5, 10])
-def test_finufft_does_not_depend_on_threads(n_coils: int) -> None:
+def test_does_not_depend_on_threads(n_coils: int, backend: str) -> None:
     """Bit-identical for any number of threads, one frame or all, coils together or one by one, run after run."""
     matrix = (48, 40)
     k = trajectory(matrix, n_samples=900)
     image, kdata = random(4, n_coils, *matrix), random(4, n_coils, 900, seed=1)
     frames = range(4)
-    single = make_nufft(k, matrix, backend="finufft", threads=1)
+    single = make_nufft(k, matrix, backend=backend, threads=1)
     forward, back = single(image, frames), single.adjoint(kdata, frames)
     for threads in (1, 2, 3, 7):
-        nufft = make_nufft(k, matrix, backend="finufft", threads=threads)
+        nufft = make_nufft(k, matrix, backend=backend, threads=threads)
         for _ in range(2):
             assert torch.equal(nufft(image, frames), forward)
             assert torch.equal(nufft.adjoint(kdata, frames), back)
@@ -202,7 +206,7 @@ def test_finufft_reuses_plans_and_bounds_them() -> None:
     assert len(nufft._plans) == 5
 
 
-@pytest.mark.parametrize("backend", ["finufft", "torchkbnufft"])
+@pytest.mark.parametrize("backend", ["compiled", "finufft", "torchkbnufft"])
 def test_many_python_threads(backend: str) -> None:
     """Two operators, and one operator shared, used from several threads at the same time."""
     matrix = (40, 36)
@@ -229,6 +233,36 @@ def test_many_python_threads(backend: str) -> None:
     assert not wrong
 
 
+@given(st.integers(2, 70), st.integers(2, 70), st.integers(0, 400), st.integers(1, 3), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_compiled_agrees_for_any_size(height: int, width: int, n_random: int, n_coils: int, seed: int) -> None:
+    """Against the direct sum, with samples on all edges, corners and cell borders of the grid."""
+    matrix = (height, width)
+    rng = np.random.default_rng(seed)
+    edges = np.array([-0.5, -0.5 + 1e-9, -0.4, 0, 0.4, 0.5 - 1e-9, 0.5])
+    corners = np.stack(np.meshgrid(edges, edges, indexing="ij"), -1).reshape(-1, 2)
+    k = np.concatenate([corners, rng.uniform(-0.5, 0.5, (n_random, 2))])[None] * np.array(matrix)
+    image, kdata = random(1, n_coils, *matrix, seed=seed), random(1, n_coils, k.shape[1], seed=seed + 1)
+    oracle, nufft = (make_nufft(k, matrix, backend=backend) for backend in ("exact", "compiled"))
+    assert relative(nufft(image, [0]), oracle(image, [0])) < 5e-5
+    assert relative(nufft.adjoint(kdata, [0]), oracle.adjoint(kdata, [0])) < 5e-5
+
+
+def test_compiled_groups_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coils in groups and samples in several blocks of windows; the bits do not depend on the groups."""
+    matrix = (26, 31)
+    k = trajectory(matrix, n_frames=1, n_samples=5000)
+    nufft, oracle = make_nufft(k, matrix, threads=1), make_nufft(k, matrix, backend="exact")
+    assert isinstance(nufft, CompiledNufft)
+    image, kdata = random(1, 7, *matrix), random(1, 7, 5000, seed=1)
+    forward, back = nufft(image, [0]), nufft.adjoint(kdata, [0])
+    assert relative(forward, oracle(image, [0])) < 5e-5
+    assert relative(back, oracle.adjoint(kdata, [0])) < 5e-5
+    monkeypatch.setattr("napari_dainr.ops.nufft_compiled._GROUP_BYTES", 3 * 8 * 36 * 40)
+    assert torch.equal(nufft(image, [0]), forward)
+    assert torch.equal(nufft.adjoint(kdata, [0]), back)
+
+
 def test_no_frames_and_no_leak_of_gradient_tracking() -> None:
     matrix = (8, 8)
     nufft = make_nufft(trajectory(matrix), matrix)
@@ -236,8 +270,8 @@ def test_no_frames_and_no_leak_of_gradient_tracking() -> None:
     assert not nufft(random(1, 1, *matrix), [0]).requires_grad
 
 
-def test_auto_on_cpu_is_finufft() -> None:
-    assert make_nufft(trajectory((8, 8)), (8, 8)).name == "finufft"
+def test_auto_on_cpu_is_compiled() -> None:
+    assert make_nufft(trajectory((8, 8)), (8, 8)).name == "compiled"
 
 
 def test_refuses_what_it_cannot_do() -> None:
