@@ -8,10 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-__all__ = ["MemoryWatch", "available_memory", "cores", "memory_in_use", "memory_text", "torch_on_one_thread"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MemoryWatch", "available_memory", "cores", "memory_in_use", "memory_text", "sent", "torch_on_one_thread"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -52,6 +56,16 @@ def _left_in_container() -> int:
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return sys.maxsize
+
+
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; the host does not wait for the device, as it would with ``values.to(device)``.
+
+    What goes to CUDA goes through pinned memory, which PyTorch keeps until the copy is done.
+    """
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def memory_text(n_bytes: float) -> str:

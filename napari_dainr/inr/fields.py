@@ -53,8 +53,9 @@ class DeformationField(nn.Module):
         # The first deformation is close to zero, so that the fit starts from the canonical image itself.
         self.network = Mlp(n_in, 2, width, depth, generator, last_gain=0.01)
 
-    def _raw(self, coords: Tensor, time: Tensor) -> Tensor:
-        column = time.to(coords).reshape(1, 1).expand(coords.shape[0], 1)
+    def _raw(self, coords: Tensor, time: float) -> Tensor:
+        # A constant that is written on the device: copying a number there would make the host wait.
+        column = coords.new_full((1, 1), time).expand(coords.shape[0], 1)
         if self.grid is not None:
             features = self.grid(torch.cat([coords, column], dim=1))
         else:
@@ -63,12 +64,13 @@ class DeformationField(nn.Module):
         return out
 
     def forward(self, coords: Tensor, time: Tensor) -> Tensor:
-        """(n, 2) positions (y, x) in [−1, 1] at one time → (n, 2) displacements in the same unit."""
-        if float(time) == 0:
+        """(n, 2) positions (y, x) in [−1, 1] at one time, a CPU tensor → (n, 2) displacements in the same unit."""
+        t = float(time)
+        if t == 0:
             return torch.zeros_like(coords)
         if self.zero == "switch":
-            return self._raw(coords, time)
-        return self._raw(coords, time) - self._raw(coords, torch.zeros_like(time))
+            return self._raw(coords, t)
+        return self._raw(coords, t) - self._raw(coords, 0.0)
 
 
 class CanonicalField(nn.Module):

@@ -14,6 +14,7 @@ from napari_dainr.inr.fitting import side_by_side, sum_gradients
 from napari_dainr.inr.hashgrid import HashGrid, HashGridSpec
 from napari_dainr.inr.networks import Mlp
 from napari_dainr.inr.parallel import get_threads
+from napari_dainr.machine import sent
 
 __all__ = ["DrawnFrames", "HashField", "open_levels"]
 
@@ -106,13 +107,13 @@ class HashField(nn.Module):
         """(L·F,) factors on the encoding; None where every level is open."""
         if weights is None or all(weight == 1 for weight in weights):
             return None
-        scale = torch.tensor(weights, device=self.grid.table.device)
+        scale = sent(torch.tensor(weights), self.grid.table.device)
         return scale.repeat_interleave(self.grid.spec.features)
 
     def points(self, frames: Tensor, n_frames: int, matrix: tuple[int, int]) -> Tensor:
         """(n · y · x, 3) positions (t, y, x) of all pixels at fractional frame indices."""
         device = self.grid.table.device
-        times = frame_coordinate(frames, n_frames).to(device) * self.time_extent
+        times = sent(frame_coordinate(frames, n_frames), device) * self.time_extent
         return grid_points(times, *(pixel_coordinates(n, device) for n in matrix))
 
     def draw(

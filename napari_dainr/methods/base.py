@@ -15,9 +15,18 @@ import torch
 from torch import Tensor
 
 from napari_dainr.inr.parallel import get_threads, run_parts
+from napari_dainr.machine import sent
 from napari_dainr.ops.nufft import Nufft
 
-__all__ = ["Method", "Problem"]
+__all__ = ["Method", "Problem", "taken"]
+
+
+def taken(rows: Tensor, frames: Sequence[int]) -> Tensor:
+    """``rows[frames]``, a view where the frames follow each other; on a GPU the host does not wait for it."""
+    first = frames[0] if len(frames) else 0
+    if list(frames) == list(range(first, first + len(frames))):
+        return rows[first : first + len(frames)]
+    return rows.index_select(0, sent(torch.tensor(frames), rows.device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +75,7 @@ class Problem:
 
         def part(rows: slice) -> Tensor:
             kdata = self.nufft(image[rows, None] * self.csm, frames[rows])
-            return kdata if self.inside is None else kdata * self.inside[frames[rows]][:, None]
+            return kdata if self.inside is None else kdata * taken(self.inside, frames[rows])[:, None]
 
         return self.in_groups(part, len(frames), image.requires_grad)
 
@@ -76,7 +85,7 @@ class Problem:
         def part(rows: slice) -> Tensor:
             some = kdata[rows]
             if self.inside is not None:
-                some = some * self.inside[frames[rows]][:, None]
+                some = some * taken(self.inside, frames[rows])[:, None]
             return torch.linalg.vecdot(self.csm, self.nufft.adjoint(some, frames[rows]), dim=1)
 
         return self.in_groups(part, len(frames), kdata.requires_grad)

@@ -21,6 +21,7 @@ from torch import Tensor
 from napari_dainr.inr.coordinates import frame_coordinate, frame_indices, pixel_grid
 from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, member_seed, side_by_side, sum_gradients
 from napari_dainr.inr.fourier import FourierFeatures, SeparableFourierMlp
+from napari_dainr.machine import sent
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import FmlpConfig
 from napari_dainr.methods.network import NetworkMethod, NetworkState
@@ -80,7 +81,7 @@ class FmlpMethod(NetworkMethod[FmlpState]):
 
     def step(self, problem: Problem, state: FmlpState) -> Mapping[str, Tensor | float]:
         frame = item_of_step(state.step, state.n_frames, self.seed)
-        time = frame_coordinate(float(frame), state.n_frames).to(problem.device)
+        time = sent(frame_coordinate(float(frame), state.n_frames), problem.device)
         parameters = state.fit.parameters
         rows = state.place.tensor_split(PARTS)
 

@@ -21,7 +21,7 @@ from napari_dainr.inr.coordinates import frame_indices
 from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, member_seed
 from napari_dainr.inr.hashfield import HashField
 from napari_dainr.inr.hashgrid import HashGridSpec
-from napari_dainr.methods.base import Problem
+from napari_dainr.methods.base import Problem, taken
 from napari_dainr.methods.config import HashinrConfig
 from napari_dainr.methods.network import NetworkMethod, NetworkState
 from napari_dainr.ops.resample import scaled_matrix
@@ -118,7 +118,9 @@ class HashinrMethod(NetworkMethod[HashState]):
         )
         image = drawn.image(state.matrix)
         losses = {
-            "data": misfit(problem.forward(image, frames), problem.kdata[frames], self.config.loss, self.config.epsilon)
+            "data": misfit(
+                problem.forward(image, frames), taken(problem.kdata, frames), self.config.loss, self.config.epsilon
+            )
         }
         losses |= self._penalty(state, image)
         (slope,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), image)

@@ -24,6 +24,7 @@ from torch import Tensor
 from napari_dainr.inr.coordinates import frame_coordinate, frame_indices
 from napari_dainr.inr.fitting import NetworkFit, late_decay, member_seed, side_by_side, sum_gradients
 from napari_dainr.inr.fourier import FourierFeatures, PeriodicMlp
+from napari_dainr.machine import sent
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import NikConfig
 from napari_dainr.ops.resample import fourier_resize, scaled_matrix
@@ -161,7 +162,7 @@ class NikMethod(Method):
     def step(self, problem: Problem, state: NikState) -> Mapping[str, Tensor | float]:
         if state.coords is None or state.samples is None:
             state.coords, state.samples = _gathered(problem)
-        chosen = self._batch(state.step, len(state.coords)).to(problem.device)
+        chosen = sent(self._batch(state.step, len(state.coords)), problem.device)
         coords = state.coords[chosen].tensor_split(PARTS)
         samples = state.samples[chosen].tensor_split(PARTS)
         parameters = state.fit.parameters

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from napari_dainr.inr.coordinates import frame_indices
 from napari_dainr.inr.fitting import NetworkFit, item_of_step, late_decay, member_seed, side_by_side, sum_gradients
 from napari_dainr.inr.generator import FrameGenerator, helix
+from napari_dainr.machine import sent
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import TddipConfig
 from napari_dainr.methods.network import NetworkMethod, NetworkState
@@ -77,7 +78,7 @@ class TddipMethod(NetworkMethod[TddipState]):
     def _draw(self, state: TddipState, member: int, frame: Tensor) -> Tensor:
         """(y, x) image of one fractional frame by one member."""
         z = helix(frame.reshape(1), state.n_frames, self.config.cycles)[0]
-        drawn: Tensor = state.generators[member](z.to(state.fit.device))
+        drawn: Tensor = state.generators[member](sent(z, state.fit.device))
         return drawn
 
     def _loss(self, problem: Problem, state: TddipState, member: int, frame: int) -> Tensor:

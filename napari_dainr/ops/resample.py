@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from napari_dainr.machine import sent
+
 __all__ = ["at_frames", "draw_series", "fourier_resize", "scaled_matrix"]
 
 
@@ -38,7 +40,7 @@ def at_frames(image: Tensor, frames: Tensor | None) -> Tensor:
     """Linear interpolation of (frame, …) at fractional frame indices; None returns the frames themselves."""
     if frames is None:
         return image
-    position = frames.to(image.device, torch.float32).clamp(0, image.shape[0] - 1)
+    position = sent(frames.to(torch.float32), image.device).clamp(0, image.shape[0] - 1)
     low = position.floor().long().clamp(max=max(image.shape[0] - 2, 0))
     high = (low + 1).clamp(max=image.shape[0] - 1)
     weight = (position - low).view(-1, *[1] * (image.ndim - 1))
