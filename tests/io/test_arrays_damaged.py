@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from napari_dainr.errors import DainrError, InputError
-from napari_dainr.importing import ImportOptions
+from napari_dainr.errors import DainrError
 from napari_dainr.io import read_kspace
 
-from .array_writers import PIXELS, WRITERS, radial_scan
-from .worker import Worker
+from .array_writers import radial_scan
 
 LIMIT_S = 8.0
 
@@ -156,28 +154,3 @@ def test_crafted(name: str, tmp_path: Path) -> None:
     text = str(caught.value)
     assert text.startswith("x.") and text.endswith(".") and "\n" not in text
     assert "DOE" not in text and "longer than" not in text
-
-
-def test_no_identity_leaves_a_file(radial: tuple[np.ndarray, np.ndarray], tmp_path: Path, one_child: Worker) -> None:
-    canaries = [f"CANARY{i:02d}" for i in range(30)]
-    kdata, ktraj = radial
-    options = {name: WRITERS[name](tmp_path / name, kdata, ktraj) for name in ("scan.npz", "scan.h5", "scan.cfl")}
-    np.savez(tmp_path / "scan.npz", kdata=kdata, ktraj=ktraj, **{name: np.array(name) for name in canaries})
-    with h5py.File(tmp_path / "scan.h5", "a") as file:
-        for name in canaries:
-            file.attrs[name] = file["scan"].attrs[name] = name
-            file[name] = np.ones((3, 4))
-    with (tmp_path / "scan.hdr").open("a") as header:
-        header.write("# Command\n" + " ".join(canaries) + "\n")
-    k = (ktraj[..., 0] + 1j * ktraj[..., 1]).T / PIXELS
-    values = {"kdata": kdata.transpose(2, 1, 0), "k": k, "w": np.abs(k) + 0.01}
-    savemat(tmp_path / "scan.mat", values | {name: name for name in canaries})
-    data = bytearray((tmp_path / "scan.mat").read_bytes())
-    data[20:60] = b"CANARY00 CANARY01".ljust(40)
-    (tmp_path / "scan.mat").write_bytes(data)
-    for name in ("scan.npz", "scan.h5", "scan.cfl", "scan.mat"):
-        kspace = read_kspace(tmp_path / name, options.get(name))
-        assert "CANARY" not in repr((kspace.name, kspace.detected, kspace.assumed))
-        with pytest.raises(InputError) as caught:
-            read_kspace(tmp_path / name, ImportOptions(variables={"axes": "coil/spoke"}, trajectory_file="no.cfl"))
-        assert "CANARY" not in str(caught.value)

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from napari_dainr.cli import main
 
 from . import mrd2_writer, seq_writer, twix_writer
+from .array_writers import radial_scan, write_cfl
+from .sound_files import HEADER
 
 CANARIES = [f"CANARY{number:02d}x" for number in range(30)]
 COILS, SPOKES, SAMPLES = 2, 20, 32
@@ -120,11 +124,108 @@ def _seq(path: Path) -> list[str]:
     return ["--trajectory-file", str(sequence)]
 
 
+def _npz(path: Path) -> list[str]:
+    """In names of arrays and of members, in texts, and in the comment of the archive."""
+    kdata, ktraj = radial_scan()
+    texts = {name: np.array(f"{name} {name}") for name in CANARIES[1:15]}
+    np.savez(path, **{CANARIES[15]: kdata, CANARIES[16]: ktraj}, **texts)  # type: ignore[arg-type]
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = " ".join(CANARIES).encode()
+        archive.writestr(f"{CANARIES[17]}.txt", " ".join(CANARIES))
+    return _variables(CANARIES[15], CANARIES[16])
+
+
+def _variables(kdata: str, ktraj: str) -> list[str]:
+    told = f"kdata={kdata},ktraj={ktraj},axes=coil/spoke/readout"
+    return ["--variables", told, "--trajectory-unit", "cycles per field of view"]
+
+
+def _fill_hdf5(file: h5py.File, names: list[str]) -> None:
+    """Attributes of the file, of groups and of arrays; groups, texts and links of telling names."""
+    for name in names:
+        file.attrs[name] = name
+        group = file.create_group(name)
+        group.attrs[name] = " ".join(CANARIES)
+        group["text"] = f"{name} {name}"
+        group[name] = h5py.SoftLink(f"/{name}/text")
+
+
+def _hdf5(path: Path) -> list[str]:
+    kdata, ktraj = radial_scan()
+    with h5py.File(path, "w") as file:
+        _fill_hdf5(file, CANARIES[1:28])
+        file[f"{CANARIES[28]}/samples"], file[f"{CANARIES[28]}/{CANARIES[29]}"] = kdata, ktraj[..., ::-1]
+        file[f"{CANARIES[28]}/samples"].attrs["patient"] = " ".join(CANARIES)
+    return _variables(f"{CANARIES[28]}/samples", f"{CANARIES[28]}/{CANARIES[29]}")
+
+
+def _fastmri(path: Path) -> list[str]:
+    """The data set's own attributes and header, filled as a careless site would."""
+    rng = np.random.default_rng(7)
+    planes = rng.standard_normal((1, 2, 16, 9)) + 1j * rng.standard_normal((1, 2, 16, 9))
+    subject = f"<subjectInformation><patientName>{CANARIES[1]}</patientName><patientID>{CANARIES[2]}</patientID>"
+    with h5py.File(path, "w") as file:
+        _fill_hdf5(file, CANARIES[3:])
+        file["kspace"] = planes.astype(np.complex64)
+        file["kspace"].attrs["patient_id"] = " ".join(CANARIES)
+        file["ismrmrd_header"] = HEADER.replace("<experimentalC", f"{subject}</subjectInformation><experimentalC", 1)
+        file.attrs["patient_id"] = " ".join(CANARIES)
+    return ["--radial-spokes", "13"]
+
+
+def _matlab5(path: Path, zipped: bool) -> list[str]:
+    """The text at the start, names of variables and of fields, texts and cells."""
+    kdata, ktraj = radial_scan()
+    values: dict[str, Any] = {name: f"{name} {name}" for name in CANARIES[1:20]}
+    values["info"] = {name: name for name in CANARIES[20:]}
+    values["cells"] = np.array([[" ".join(CANARIES), 1.0]], dtype=object)
+    savemat(path, values | {CANARIES[28]: kdata, CANARIES[29]: ktraj[..., ::-1]}, do_compression=zipped)
+    whole = bytearray(path.read_bytes())
+    whole[20:110] = " ".join(CANARIES).encode()[:90]
+    path.write_bytes(whole)
+    return _variables(CANARIES[28], CANARIES[29])
+
+
+def _matlab73(path: Path) -> list[str]:
+    kdata, ktraj = radial_scan()
+    with h5py.File(path, "w", userblock_size=512) as file:
+        _fill_hdf5(file, CANARIES[1:28])
+        for name, value in ((CANARIES[28], kdata), (CANARIES[29], ktraj[..., ::-1])):
+            file[name] = value.T
+            file[name].attrs["MATLAB_class"] = np.bytes_(CANARIES[3])
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, " + " ".join(CANARIES).encode()[:90].ljust(103) + b"\0\2IM")
+        raw.write(" ".join(CANARIES).encode()[:384])
+    return _variables(CANARIES[28], CANARIES[29])
+
+
+def _bart(path: Path) -> list[str]:
+    """BART writes the command line and the names of all files into its headers."""
+    kdata, ktraj = radial_scan()
+    places = np.zeros((3, *ktraj.shape[1::-1]))
+    places[:2] = ktraj[..., ::-1].T
+    trajectory = path.with_name(f"{CANARIES[1]}.cfl")
+    write_cfl(path, kdata.T[None])
+    write_cfl(trajectory, places)
+    for base in (path, trajectory):
+        with base.with_suffix(".hdr").open("a") as header:
+            said = " ".join(CANARIES)
+            header.write(f"# Command\n{said}\n# Files\n >{said}\n# Creator\n{said}\n# {said}\n")
+    return ["--trajectory-file", str(trajectory)]
+
+
 PLANTERS: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "twix VE": ("scan.dat", lambda path: _twix(path, True)),
     "twix VB": ("scan.dat", lambda path: _twix(path, False)),
     "mrd2": ("scan.mrd", _mrd2),
     "seq": ("scan.dat", _seq),
+    "npz": ("scan.npz", _npz),
+    "hdf5": ("scan.h5", _hdf5),
+    "fastmri": ("scan.h5", _fastmri),
+    "mat 5": ("scan.mat", lambda path: _matlab5(path, False)),
+    "mat 5 zipped": ("scan.mat", lambda path: _matlab5(path, True)),
+    "mat 7.3": ("scan.mat", _matlab73),
+    "bart": ("scan.cfl", _bart),
 }
 
 
@@ -156,10 +257,11 @@ def test_no_identity_comes_through(
     out.mkdir()
     options = plant(private / file)
     planted = b"".join(path.read_bytes() for path in private.iterdir())
-    assert all(canary.encode() in planted for canary in CANARIES[1:])
+    # What is compressed cannot be seen; "mat 5" is written by the same lines.
+    assert name == "mat 5 zipped" or all(canary.encode() in planted for canary in CANARIES[1:])
     capfd.readouterr()
     assert main(["info", str(private / file), *options]) == 0
-    run = ["recon", str(private / file), "--method", "nufft", "--spokes-per-frame", "10", "-o", str(out / "run")]
+    run = ["recon", str(private / file), "--method", "nufft", "--spokes-per-frame", "6", "-o", str(out / "run")]
     assert main([*run, *options]) == 0
     for suffix in (".npy", ".npz", ".nii.gz", ".tif", ".gif", ".h5"):
         assert main(["export", str(out / "run"), str(out / f"series{suffix}")]) == 0
