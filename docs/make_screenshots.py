@@ -32,7 +32,7 @@ def tour(window: Window) -> None:
     dock.reconstruction.spokes.setValue(spokes)
     dock.session.start()
     wait_until(lambda: (dock.run_panel.plot.n_points > 25 and len(viewer.layers) > 1) or has_ended(dock))
-    dock.ensureWidgetVisible(dock.run_panel.buttons["export"])
+    dock.ensureWidgetVisible(dock.run_panel.snapshots)
     shoot("running")
     wait_until(lambda: has_ended(dock))
     shoot("done")

@@ -46,7 +46,7 @@ def tour(window: Window) -> None:
     dock.reconstruction.upsample.setValue(3)
     dock.session.start()
     wait_until(lambda: (dock.run_panel.plot.n_points > 20 and len(curves.reader.looks()) > 1) or has_ended(dock))
-    dock.ensureWidgetVisible(dock.run_panel.buttons["stop"])
+    dock.ensureWidgetVisible(dock.run_panel.plot)
     shoot("curves-fit")
     wait_until(lambda: has_ended(dock))
     assert dock.model.phase is Phase.DONE, dock.banner.text.text()

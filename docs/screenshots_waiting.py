@@ -12,7 +12,7 @@ from napari_dainr.gui.widget import ReconstructionDock
 
 __all__ = ["has_ended", "settle", "wait_until"]
 
-LIMIT_S = 240
+LIMIT_S = 900
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:

@@ -48,7 +48,7 @@ def _tour(window: Window) -> None:
     dock.session.start()
     wait_until(lambda: (dock.run_panel.plot.n_points > 20 and len(xt.view.titles) > 1) or has_ended(dock))
     viewer.dims.set_point(0, float(viewer.dims.range[0].stop) / 2)
-    dock.ensureWidgetVisible(dock.run_panel.buttons["stop"])
+    dock.ensureWidgetVisible(dock.run_panel.plot)
     shoot("xt-fit")
     dock.session.stop()
     wait_until(lambda: has_ended(dock))

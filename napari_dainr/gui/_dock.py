@@ -1,4 +1,4 @@
-"""What docks have in common: they scroll, and they notice when they are closed."""
+"""What docks have in common: they scroll, keep what must be seen in view, and notice when they are closed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtGui import QHideEvent
-from qtpy.QtWidgets import QFrame, QScrollArea
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["ScrollDock", "find", "find_or_open", "theme_colours", "window_is_there"]
+__all__ = ["BottomDock", "ScrollDock", "find", "find_or_open", "theme_colours", "window_is_there"]
 
 D = TypeVar("D", bound="ScrollDock")
+
+LOW_WINDOW_PX = 860
+"""A lower window has not the height for napari's docks at the left and one of ours below them."""
+_RESHAPES = (QEvent.Type.Resize, QEvent.Type.LayoutRequest, QEvent.Type.Show)
 
 
 class ScrollDock(QScrollArea):
@@ -35,6 +39,7 @@ class ScrollDock(QScrollArea):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer: napari.viewer.Viewer | None = viewer
+        self._pinned: QWidget | None = None
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -49,7 +54,29 @@ class ScrollDock(QScrollArea):
         inside, bar = self.widget(), self.verticalScrollBar()
         if inside is None or bar is None:
             return QSize(self.NARROWEST, 200)
-        return QSize(inside.minimumSizeHint().width() + bar.sizeHint().width(), 200)
+        width = inside.minimumSizeHint().width() + bar.sizeHint().width()
+        if self._pinned is None:
+            return QSize(width, 200)
+        pinned = self._pinned.minimumSizeHint()
+        return QSize(max(width, pinned.width()), max(200, 100 + pinned.height()))
+
+    def pin(self, widget: QWidget) -> None:
+        """Keep a widget in view, below what scrolls."""
+        self._pinned = widget
+        widget.setParent(self)
+        widget.show()
+        self._place_pinned()
+
+    def _place_pinned(self) -> None:
+        widget = self._pinned
+        if widget is None:
+            return
+        viewport = self.viewport()
+        width = self.width() if viewport is None else viewport.width()
+        high = widget.heightForWidth(width) if widget.hasHeightForWidth() else widget.sizeHint().height()
+        if self.viewportMargins().bottom() != high:
+            self.setViewportMargins(0, 0, 0, high)
+        widget.setGeometry(0, self.height() - high, width, high)
 
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """The dock or the viewer is gone: let go of layers and stop what runs."""
@@ -64,6 +91,8 @@ class ScrollDock(QScrollArea):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             QTimer.singleShot(0, self._after_hiding)
         handled: bool = super().event(event)
+        if event is not None and event.type() in _RESHAPES:
+            self._place_pinned()
         return handled
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -79,6 +108,43 @@ class ScrollDock(QScrollArea):
             closed = True
         if closed:
             self._leave()
+
+
+class BottomDock(ScrollDock):
+    """A dock that belongs below the image, wherever it is opened.
+
+    napari's plugin menu opens every dock at the right; the first time it is shown, this one moves. In a low window
+    napari's docks at the left keep their height and this one lies beside them: below each other they would need more
+    than there is, and Qt would enlarge the window beyond the screen.
+    """
+
+    AREA = "bottom"
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
+        self._placed = False
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        super().showEvent(event)
+        if not self._placed and self._frame_and_window() is not None:
+            self._placed = True
+            QTimer.singleShot(0, self._place)
+
+    def _frame_and_window(self) -> tuple[QDockWidget, QMainWindow] | None:
+        frame = self.parentWidget()
+        window = None if frame is None else frame.parentWidget()
+        return (frame, window) if isinstance(frame, QDockWidget) and isinstance(window, QMainWindow) else None
+
+    def _place(self) -> None:
+        found = self._frame_and_window() if self._viewer is not None else None
+        if found is None:
+            return
+        frame, window = found
+        if window.dockWidgetArea(frame) == Qt.DockWidgetArea.RightDockWidgetArea:
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, frame)
+        if window.height() < LOW_WINDOW_PX:
+            window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+            window.resizeDocks([frame], [self.sizeHint().height()], Qt.Orientation.Vertical)
 
 
 def window_is_there(viewer: napari.viewer.Viewer) -> bool:

@@ -86,7 +86,7 @@ class ActivityMirror:
 
 
 class RunPanel(QWidget):
-    """Forecast, start, pause, stop; progress; loss, memory and scores; save."""
+    """Loss, memory and scores while a fit runs. ``actions`` are forecast, buttons and progress, to be kept in view."""
 
     def __init__(self, viewer: ViewerModel, model: Model, session: Session) -> None:
         super().__init__()
@@ -137,14 +137,19 @@ class RunPanel(QWidget):
         save_grid = QGridLayout()
         for column, name in enumerate(("save_recipe", "save_run", "export")):
             save_grid.addWidget(self.buttons[name], 0, column)
+        self.actions = QWidget()
+        column = QVBoxLayout(self.actions)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.addWidget(self.forecast)
+        column.addLayout(run_row)
+        column.addWidget(self.bar)
+        column.addLayout(save_grid)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.forecast)
-        layout.addLayout(run_row)
-        for widget in (self.bar, self.memory, self.plot, self.truth, self.score_note, self.scores, self.snapshots):
+        for part in (column, layout):
+            part.setSpacing(4)
+        for widget in (self.memory, self.plot, self.truth, self.score_note, self.scores, self.snapshots):
             layout.addWidget(widget)
-        layout.addLayout(save_grid)
         self.memory.hide()
 
     def set_colours(self, background: str, text: str) -> None:

@@ -27,7 +27,7 @@ FILE_FILTER = f"Raw k-space ({' '.join(f'*{suffix}' for suffix in KSPACE_SUFFIXE
 
 
 class ReconstructionDock(ScrollDock):
-    """Everything from the file to the series, in one column that scrolls."""
+    """Everything from the file to the series, in one column that scrolls; what starts and saves it stays below."""
 
     NAME = "DA-INR reconstruction"
 
@@ -53,6 +53,7 @@ class ReconstructionDock(ScrollDock):
         column.addWidget(notice)
         column.addStretch(1)
         self.setWidget(inside)
+        self.pin(self.run_panel.actions)
 
         self.data.open_button.clicked.connect(self._ask_for_file)
         for name, action in self.data.sample_actions.items():

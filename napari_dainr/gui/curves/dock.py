@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut, QShowEvent
-from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
+from qtpy.QtWidgets import QLabel, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.curves import MODES
 from napari_dainr.analysis.regions import ROLES, RegionSet
-from napari_dainr.gui._dock import ScrollDock
+from napari_dainr.gui._dock import BottomDock
 from napari_dainr.gui._parts import Banner
 from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 from napari_dainr.gui.curves.figure import FigurePlan
 from napari_dainr.gui.curves.files import CurveFiles
+from napari_dainr.gui.curves.label_colours import LabelColours
 from napari_dainr.gui.curves.layer import RegionLayer
 from napari_dainr.gui.curves.marks import Marks
 from napari_dainr.gui.curves.plot import EMPTY, CurvePlot
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CurvesDock"]
 
-NARROW_PX = 860
+NARROW_PX, WIDE_PX = 860, 1090
+"""Below the first, list, plot and tables lie below each other; below the second, the tools take two rows."""
+BESIDE_PX = [240, 600, 440]
 NO_SERIES = (
     "There is no series yet. Reconstruct one, open the sample “Radial k-space, liver with contrast agent”,\n"
     "or add any image layer with axes (t, y, x)."
@@ -45,11 +48,10 @@ KEYS = {"Control-Z": "undo", "Control-Shift-Z": "redo", "Control-D": "duplicate"
 """While the regions are the active layer; napari binds none of them there."""
 
 
-class CurvesDock(ScrollDock):
+class CurvesDock(BottomDock):
     """Regions on the left, their curves in the middle, quantities and phases on the right."""
 
     NAME = "Regions and curves"
-    AREA = "bottom"
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -66,13 +68,13 @@ class CurvesDock(ScrollDock):
         self.legend: list[LegendEntry] = []
         self._drawn: list[Drawn] = []
         self._facts = ""
-        self._placed = False
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.setWidget(self._inside())
         self.files = CurveFiles(self)
         self.marks = Marks(
             self.state, self.reader, self.plot, self.tables, self.toolbar, self.first_look, lambda: self.view, self.tell
         )
+        self.label_colours = LabelColours(napari_viewer, lambda: self.regions.layer)
         self.time_link = TimeLink(napari_viewer, self.plot, self.first_look)
         self._connect(napari_viewer)
         self.regions.take_existing()
@@ -88,7 +90,7 @@ class CurvesDock(ScrollDock):
             parts.addWidget(widget)
             parts.setStretchFactor(number, stretch)
             parts.setCollapsible(number, number != 1)
-        parts.setSizes([250, 650, 400])
+        parts.setSizes(BESIDE_PX)
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(6, 4, 6, 4)
@@ -104,32 +106,17 @@ class CurvesDock(ScrollDock):
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
-        narrow = self.width() < NARROW_PX
-        self.toolbar.set_narrow(narrow)
+        width = self.width()
+        narrow = width < NARROW_PX
+        self.toolbar.set_rows(3 if narrow else 2 if width < WIDE_PX else 1)
         self.note.setWordWrap(narrow)
         orientation = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
         if orientation != self.parts.orientation():
             self.parts.setOrientation(orientation)
-            self.parts.setSizes([110, 260, 220] if narrow else [250, 650, 400])
-
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """napari's plugin menu opens every dock at the right: this one belongs below, the first time it is shown."""
-        super().showEvent(event)
-        frame = self.parentWidget()
-        window = None if frame is None else frame.parentWidget()
-        if not self._placed and isinstance(frame, QDockWidget) and isinstance(window, QMainWindow):
-            self._placed = True
-            if window.dockWidgetArea(frame) == Qt.DockWidgetArea.RightDockWidgetArea:
-                QTimer.singleShot(0, self._to_the_bottom)
-
-    def _to_the_bottom(self) -> None:
-        frame = self.parentWidget()
-        window = None if frame is None else frame.parentWidget()
-        if self._viewer is not None and isinstance(frame, QDockWidget) and isinstance(window, QMainWindow):
-            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, frame)
+            self.parts.setSizes([110, 260, 220] if narrow else BESIDE_PX)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(360, 200)
+        return QSize(360, 150)
 
     def _connect(self, viewer: napari.viewer.Viewer) -> None:
         bar, state = self.toolbar, self.state
@@ -166,6 +153,7 @@ class CurvesDock(ScrollDock):
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Let go of the viewer; the layer of regions stays in it."""
         self.time_link.close()
+        self.label_colours.close()
         viewer.events.theme.disconnect(self._follow_theme)
         for number in range(1, len(ROLES) + 1):
             viewer.bind_key(f"Alt-{number}", None)

@@ -46,7 +46,7 @@ class RegionList(QTableWidget):
         header = self.horizontalHeader()
         if header is not None:
             header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-            for column, width in ((ROLE, 50), (LOCK, 38), (PIXELS, 48)):
+            for column, width in ((ROLE, 46), (LOCK, 38), (PIXELS, 40)):
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
                 self.setColumnWidth(column, width)
         rows = self.verticalHeader()

@@ -114,6 +114,8 @@ class QuantityTable(QTableWidget):
         if entries and fewer:
             self.resizeColumnsToContents()
             self.setColumnWidth(1, min(170, self.columnWidth(1)))
+            words = self.fontMetrics().horizontalAdvance(max(_METHODS.values(), key=len))
+            self.setColumnWidth(METHOD, max(self.columnWidth(METHOD), words + 14))
 
     def _changed(self, item: QTableWidgetItem) -> None:
         if self._filling or item.column() != ARRIVAL:
@@ -244,7 +246,7 @@ class Tables(QTabWidget):
         self.phases = PhaseTable()
         self.agent = ComboBox([(key, text.partition(" (")[0].capitalize()) for key, text in AGENTS.items()],
                               "Contrast agent; it decides how late phases are called.")  # fmt: skip
-        self.agent.setMinimumWidth(168)
+        self.agent.setMinimumWidth(150)
         self.reset = QPushButton("Suggest again")
         self.reset.setToolTip("Forget the changes and take the suggestion.")
         self.phase_note = Note()
@@ -268,7 +270,6 @@ class Tables(QTabWidget):
         self.phase_note.setFixedHeight(2 * self.phase_note.fontMetrics().lineSpacing() + 4)
         self.addTab(first, "Quantities")
         self.addTab(second, "Phases")
-        self.setMinimumWidth(250)
         self.onset.currentIndexChanged.connect(lambda _: self.asked.emit())
         self.auc_s.valueChanged.connect(lambda _: self.asked.emit())
         self.agent.currentIndexChanged.connect(lambda _: self.phases_edited.emit(None))

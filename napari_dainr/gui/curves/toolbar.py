@@ -40,10 +40,11 @@ class Toolbar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.tools: dict[str, QToolButton] = {}
-        self._groups = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
-        self._groups.setContentsMargins(0, 0, 0, 0)
-        self._groups.setSpacing(8)
-        row = self._group()
+        self._all = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._all.setContentsMargins(0, 0, 0, 0)
+        self._groups = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._all.addLayout(self._groups)
+        row = self._group(self._groups)
         for kind, tip in TOOL_TIPS.items():
             button = self._button(tip)
             button.setCheckable(True)
@@ -76,34 +77,37 @@ class Toolbar(QWidget):
         self.export = self._menu_button("Export", "Copy tables, save curves, figure and regions; load regions.")
         for widget in (self.role, self.undo, self.redo):
             row.addWidget(widget)
-        shown = self._group()
+        shown = self._group(self._groups)
         shown.addWidget(QLabel("Show"))
         for widget in (self.mode, self.statistic):
             shown.addWidget(widget)
-        last = self._group()
+        self._groups.addStretch(1)
+        last = self._group(self._all)
         for widget in (self.band, self.auto_baseline):
             last.addWidget(widget)
         last.addStretch(1)
         last.addWidget(self.series)
         last.addWidget(self.export)
-        self._groups.setStretch(2, 1)
+        self._all.setStretch(1, 1)
+        self.set_rows(1)
         for box, width in ((self.role, 142), (self.mode, 240), (self.statistic, 84)):
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.setFixedWidth(width)
         self.set_colours("#f0f1f2", "#3d48e5")
 
-    def _group(self) -> QHBoxLayout:
+    def _group(self, of: QBoxLayout) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(3)
         row.setAlignment(Qt.AlignmentFlag.AlignLeft)
-        self._groups.addLayout(row)
+        of.addLayout(row)
         return row
 
-    def set_narrow(self, narrow: bool) -> None:
-        """Three rows in place of one."""
-        directions = QBoxLayout.Direction
-        self._groups.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
-        self._groups.setSpacing(3 if narrow else 8)
+    def set_rows(self, rows: int) -> None:
+        """One row, or two or three where it is narrow."""
+        below, beside = QBoxLayout.Direction.TopToBottom, QBoxLayout.Direction.LeftToRight
+        for part, apart in ((self._all, rows > 1), (self._groups, rows > 2)):
+            part.setDirection(below if apart else beside)
+            part.setSpacing(3 if apart else 8)
 
     def _button(self, tip: str) -> QToolButton:
         button = QToolButton()

@@ -12,7 +12,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.sections import Strip
 from napari_dainr.errors import DainrError
 from napari_dainr.gui._background import in_background
-from napari_dainr.gui._dock import ScrollDock, theme_colours
+from napari_dainr.gui._dock import BottomDock, theme_colours
 from napari_dainr.gui._parts import Banner, ComboBox, Note
 from napari_dainr.gui._time_layers import TimeLayers, frame_times, pixel_mm, title_of
 from napari_dainr.gui._worker import Failed, as_failed_write
@@ -38,11 +38,10 @@ TOOLS: list[tuple[Tool, str, str]] = [
 ]
 
 
-class XtDock(ScrollDock):
+class XtDock(BottomDock):
     """Signal along a line, millimetres downwards and seconds to the right, one strip for each series."""
 
     NAME = "x–t"
-    AREA = "bottom"
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)

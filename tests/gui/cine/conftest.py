@@ -40,8 +40,7 @@ def make_dock(qtbot: Any) -> Iterator[Callable[[Any], CineDock]]:
 
     def make(viewer: Any) -> CineDock:
         if isinstance(viewer, ViewerModel) and not hasattr(viewer, "window"):
-            dock = CineDock(viewer)
-            qtbot.addWidget(dock)
+            dock = CineDock(viewer)  # not added to qtbot, which has it deleted before this fixture ends
             dock.resize(400, 800)
             dock.show()
         else:
@@ -56,6 +55,9 @@ def make_dock(qtbot: Any) -> Iterator[Callable[[Any], CineDock]]:
         qtbot.waitUntil(lambda dock=dock: dock.job is None and not dock._drawing, timeout=WAIT_MS)
         dock.play_panel.player.stop()
         dock._leave()
+        if dock.parent() is None:
+            dock.close()
+            dock.deleteLater()
 
 
 @pytest.fixture
