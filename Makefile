@@ -5,7 +5,7 @@
 #   make test QT=pyside6   the tests with the other Qt binding, in an environment of its own
 #   make fuzz         10,000 damaged files of each raw format, some hours of one core; MUTANTS for another number
 #   make lint         ruff, mypy, import-linter, typos
-#   make bench        benchmarks, one after the other; BENCH=benchmarks/NAME.py for one
+#   make bench        benchmarks, one after the other; BENCH=benchmarks/NAME.py for one (gpu.py runs only so)
 #   make screenshots  pictures of the viewer for the docs
 #   make docs         regenerate docs/reference
 #   make clean        remove the virtual environment and what tools left behind
@@ -24,7 +24,7 @@ INPUTS := pyproject.toml hatch_build.py $(CONSTRAINTS)
 OUT ?= demo
 ARGS ?=
 MUTANTS ?= 10000
-BENCH ?= $(wildcard benchmarks/*.py)
+BENCH ?= $(filter-out benchmarks/gpu%,$(wildcard benchmarks/*.py))
 
 VIEWER := $(if $(filter pyqt6,$(QT)),all,$(QT))
 # qtpy and pytest-qt read them; the second overrides qt_api of pyproject.toml.
