@@ -24,7 +24,7 @@ class Worker:
     Parameters
     ----------
     deaths, hangs : int
-        Children that a signal or an exit code ended, and children that were ended for taking too long.
+        Children that crashed, and children that were ended for taking too long.
     peak_bytes : int
         Resident memory of the last child at its largest, with that of the server which it was forked from.
     """
@@ -50,7 +50,10 @@ class Worker:
         if ended_s is None:
             self.hangs += 1
             raise subprocess.TimeoutExpired("worker", limit_s)
-        self.deaths += code != 0
+        if code == -signal.SIGXCPU:
+            self.hangs += 1
+        elif code:
+            self.deaths += 1
         return int(code)
 
     def _start(self, reader: str) -> subprocess.Popen[bytes]:
