@@ -206,6 +206,12 @@ def answer(reader: str, path: Path, folder: Path, options: dict[str, Any]) -> No
             "error": "reading it needs more memory than this machine can give; use a larger one.",
             "resource": True,
         }
+    except ImportError as error:  # no fault of the file
+        package = (error.name or "of this format").partition(".")[0]
+        facts = {
+            "error": f"needs the package {package}, which is missing or cannot be loaded; run `pip install {package}`.",
+            "resource": True,
+        }
     except Exception as error:  # the zoo of library exceptions; their texts may quote the file
         facts = {"error": f"is damaged or not what it seems ({type(error).__name__}); copy or convert it again."}
     (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")

@@ -29,10 +29,10 @@ def _part_of_twixtools(name: str) -> Any:
     """One module of twixtools alone: the package loads pyplot and half of SciPy, 1.6 s for each file that is read."""
     package = find_spec("twixtools")
     if package is None or package.origin is None:
-        raise ModuleNotFoundError("twixtools is not installed")
+        raise ModuleNotFoundError("twixtools is not installed", name="twixtools")
     spec = spec_from_file_location(f"{__name__}.{name}", Path(package.origin).with_name(f"{name}.py"))
     if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"twixtools has no {name}")
+        raise ModuleNotFoundError(f"twixtools has no {name}", name="twixtools")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

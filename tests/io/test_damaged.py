@@ -102,6 +102,7 @@ def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Path:
         ("time.sleep(60)", "longer than 2 s"),
         ("os.kill(os.getpid(), 11)", "crashed the reader"),
         ("os._exit(0)", "crashed the reader"),
+        ("import not_here_at_all.part", r"file\.h5: needs the package not_here_at_all, which is missing .* pip install"),
         ("raise RuntimeError('DOE^JANE')", "damaged or not what it seems"),
         ("print('DOE^JANE'); sys.exit('DOE^JANE')", "crashed the reader"),
         ("return {'a': np.ones(1 << 40, 'u1')}, {}", "more memory than this machine"),
