@@ -6,7 +6,6 @@ import gzip
 import os
 import socket
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -102,7 +101,7 @@ def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Path:
         ("time.sleep(60)", "longer than 2 s"),
         ("os.kill(os.getpid(), 11)", "crashed the reader"),
         ("os._exit(0)", "crashed the reader"),
-        ("import not_here_at_all.part", r"file\.h5: needs the package not_here_at_all, which is missing .* pip install"),
+        ("import not_here_at_all.part", r"needs the package not_here_at_all, which is missing .* pip install"),
         ("raise RuntimeError('DOE^JANE')", "damaged or not what it seems"),
         ("print('DOE^JANE'); sys.exit('DOE^JANE')", "crashed the reader"),
         ("return {'a': np.ones(1 << 40, 'u1')}, {}", "more memory than this machine"),
@@ -113,10 +112,8 @@ def test_a_reader_that_misbehaves_is_contained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], body: str, message: str
 ) -> None:
     path = _reader(tmp_path, monkeypatch, body)
-    start = time.monotonic()
     with pytest.raises(DainrError, match=message) as caught:
         child.read_in_child("bad", path, timeout_s=2)
-    assert time.monotonic() - start < 20
     assert "DOE" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
