@@ -26,31 +26,40 @@ from napari_dainr.methods.primal_dual import (
     CONVERGENCE_STEPS,
     PRIMAL_STEP,
     RELAXATION,
+    TIME_STEP,
     noise_level,
     preconditioned_norm,
     relative_change,
+    sample_weights,
     step_data_dual,
     still_average,
 )
 from napari_dainr.ops.resample import draw_series
 from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
-from napari_dainr.ops.temporal import clip_difference, temporal_difference, temporal_difference_adjoint
+from napari_dainr.ops.temporal import (
+    clip_difference,
+    solve_in_time,
+    temporal_difference,
+    temporal_difference_adjoint,
+)
 
 __all__ = ["LAMBDA_PER_NOISE", "GraspMethod", "GraspState", "auto_lambda"]
 
+DATA_SHARE = 0.5
+"""What the data get of the budget of steps where there is a spatial penalty, which gets the rest."""
 LAMBDA_PER_NOISE = 0.6
 """λ over the standard deviation of the noise of a sample."""
 
 
 @dataclass
 class GraspState:
-    """Primal and dual variables; ``norm`` is ‖W^½ A‖², ``change`` the last relative change."""
+    """Primal and dual variables; ``norm`` bounds ‖W^½ A‖², (frame, 1, 1); ``change`` is the last relative change."""
 
     step: int
     x: Tensor
     data_dual: Tensor
     tv_dual: Tensor
-    norm: float
+    norm: Tensor
     lam: float
     change: float
     space_dual: Tensor | None = None
@@ -96,22 +105,22 @@ class GraspMethod(Method):
 
     def step(self, problem: Problem, state: GraspState) -> Mapping[str, Tensor | float]:
         frames = list(range(problem.n_frames))
-        # Half of the step-size budget τ(σ_d ‖W^½A‖² + σ_v ‖D‖² + σ_s ‖∇‖²) ≤ 1 goes to the data, the other half to
-        # the differences; ‖D‖² ≤ 4 and ‖∇‖² ≤ 8.
+        # The budget: M = I/τ + σ_v DᴴD must be at least σ_d AᴴWA + σ_v DᴴD + σ_s ∇ᴴ∇, with ‖∇‖² ≤ 8.
         tau = PRIMAL_STEP
-        sigma = problem.dcf[:, None] / (2 * tau * state.norm)
-        sigma_tv = 1 / (8 * tau) if state.space_dual is None else 1 / (16 * tau)
+        data_share = 1.0 if state.space_dual is None else DATA_SHARE
+        sigma = sample_weights(problem) * (data_share / (tau * state.norm))
+        sigma_tv = TIME_STEP / tau
 
         gradient = problem.adjoint(state.data_dual, frames) + temporal_difference_adjoint(state.tv_dual)
         if state.space_dual is not None:
             gradient = gradient + spatial_gradient_adjoint(state.space_dual)
-        x = state.x - tau * gradient
+        x = state.x - solve_in_time(gradient, 1 / tau, sigma_tv)
         ahead = 2 * x - state.x
 
         data_dual, residual = step_data_dual(problem, state.data_dual, ahead, sigma)
         tv_dual = clip_difference(state.tv_dual + sigma_tv * temporal_difference(ahead), state.lam)
         if state.space_dual is not None:
-            space_dual = state.space_dual + spatial_gradient(ahead) / (32 * tau)
+            space_dual = state.space_dual + ((1 - DATA_SHARE) / (8 * tau)) * spatial_gradient(ahead)
             space_dual = clip_gradient(space_dual, state.lam * self.config.space_factor)
             state.space_dual = torch.lerp(state.space_dual, space_dual, RELAXATION)
 

@@ -32,21 +32,29 @@ from napari_dainr.methods.primal_dual import (
     CONVERGENCE_STEPS,
     PRIMAL_STEP,
     RELAXATION,
+    TIME_STEP,
     noise_level,
     preconditioned_norm,
     relative_change,
+    sample_weights,
     step_data_dual,
     still_average,
 )
 from napari_dainr.ops.lowrank import CHUNK, Partition, clip_singular_values, in_chunks, singular_values
 from napari_dainr.ops.resample import draw_series
 from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
-from napari_dainr.ops.temporal import clip_difference, temporal_difference, temporal_difference_adjoint
+from napari_dainr.ops.temporal import (
+    clip_difference,
+    solve_in_time,
+    temporal_difference,
+    temporal_difference_adjoint,
+)
 
 __all__ = ["LowrankMethod", "LowrankState", "auto_lambdas"]
 
-DATA_SHARE, LOWRANK_SHARE, SPARSE_SHARE = 0.5, 0.25, 0.25
-"""How the budget τ Σ σ_i ‖K_i‖² ≤ 1 is divided between the duals."""
+LOWRANK_SHARE, SPACE_SHARE = 0.3, 0.2
+"""What the low-rank dual and, where there is one, the spatial dual get of the budget of steps; the data get the
+rest."""
 LOWRANK_PER_NOISE = 0.15
 SPARSE_PER_NOISE = 0.3
 
@@ -56,7 +64,7 @@ class LowrankState:
     """Primal and dual variables.
 
     ``parts`` is (part, frame, y, x): the series alone, or L and S; ``lowrank_dual`` has one series per partition.
-    ``norm`` is ‖W^½ A‖², ``change`` the last relative change.
+    ``norm`` bounds ‖W^½ A‖², (frame, 1, 1); ``change`` is the last relative change.
     """
 
     step: int
@@ -64,7 +72,7 @@ class LowrankState:
     data_dual: Tensor
     lowrank_dual: Tensor
     sparse_dual: Tensor
-    norm: float
+    norm: Tensor
     lam_lowrank: float
     lam_sparse: float
     lam_space: float
@@ -148,12 +156,15 @@ class LowrankMethod(Method):
         frames = list(range(problem.n_frames))
         n_parts, n_partitions = state.parts.shape[0], state.lowrank_dual.shape[0]
         tau = PRIMAL_STEP
-        # The data see the sum of the parts, whose squared norm is n_parts; ‖D‖² ≤ 4; a partition keeps the norm.
-        sigma = problem.dcf[:, None] * DATA_SHARE / (tau * state.norm * n_parts)
-        sigma_lowrank = LOWRANK_SHARE / (tau * n_partitions)
-        # Where there is spatial variation too, ‖∇‖² ≤ 8, it takes half of the share of the temporal one.
-        sigma_sparse = SPARSE_SHARE / (4 * tau) if state.space_dual is None else SPARSE_SHARE / (8 * tau)
-        sigma_space = SPARSE_SHARE / (16 * tau * n_parts)
+        # The budget: M = I/τ + σ_S DᴴD, and for a part that knows no D, I/τ, must be at least the sum of the σKᴴK.
+        # The data see the sum of the parts, whose squared norm is n_parts; ‖∇‖² ≤ 8; a partition keeps the norm.
+        lowrank_share = LOWRANK_SHARE
+        space_share = SPACE_SHARE if state.space_dual is not None else 0.0
+        data_share = 1 - lowrank_share - space_share
+        sigma = sample_weights(problem) * (data_share / (tau * n_parts * state.norm))
+        sigma_lowrank = lowrank_share / (tau * n_partitions)
+        sigma_sparse = TIME_STEP / tau
+        sigma_space = space_share / (8 * tau * n_parts)
 
         pull = problem.adjoint(state.data_dual, frames)
         if state.space_dual is not None:
@@ -161,10 +172,10 @@ class LowrankMethod(Method):
         of_lowrank = state.lowrank_dual.sum(dim=0)
         of_sparse = temporal_difference_adjoint(state.sparse_dual)
         if n_parts == 1:
-            gradient = (pull + of_lowrank + of_sparse)[None]
+            step = solve_in_time(pull + of_lowrank + of_sparse, 1 / tau, sigma_sparse)[None]
         else:
-            gradient = torch.stack([pull + of_lowrank, pull + of_sparse])
-        parts = state.parts - tau * gradient
+            step = torch.stack([tau * (pull + of_lowrank), solve_in_time(pull + of_sparse, 1 / tau, sigma_sparse)])
+        parts = state.parts - step
         ahead = 2 * parts - state.parts
         whole = ahead[0] if n_parts == 1 else ahead.sum(dim=0)
 

@@ -1,9 +1,14 @@
 """What the reconstructions without a network share: their solver, and the noise by which they are weighted.
 
 Both minimise ½ ‖A x − y‖² and penalties by the primal-dual method of Chambolle and Pock (J. Math. Imaging Vis. 40:120,
-2011), over-relaxed (Condat, J. Optim. Theory Appl. 158:460, 2013). The density weights W serve only as a diagonal
-preconditioner of the data dual (Ong, Uecker, Lustig, IEEE TMI 39:1646, 2020): they change how fast the minimum is
-reached, not where it is.
+2011), preconditioned (Pock, Chambolle, ICCV 2011, 1762) and over-relaxed (Condat, J. Optim. Theory Appl. 158:460,
+2013). Preconditioners change how fast the minimum is reached, not where it is:
+
+- the step of the data dual of each sample is in proportion to W, the density weights where they are below 1 and 1
+  elsewhere (after Ong, Uecker, Lustig, IEEE TMI 39:1646, 2020): no sample stands for more than a cell of the
+  Cartesian grid, so that the outer samples of a few spokes, which lie far apart, take no step from the inner ones;
+- the step of the images is (I/τ + σ DᴴD)⁻¹ instead of τ I, with D the differences in time and σ the step of their
+  dual. So D takes nothing from the budget of the data, and one step carries what a frame learns to all others.
 """
 
 from __future__ import annotations
@@ -21,20 +26,24 @@ __all__ = [
     "CONVERGENCE_STEPS",
     "PRIMAL_STEP",
     "RELAXATION",
+    "TIME_STEP",
     "noise_level",
     "preconditioned_norm",
     "relative_change",
+    "sample_weights",
     "step_data_dual",
     "still_average",
 ]
 
-PRIMAL_STEP = 0.7
+PRIMAL_STEP = 3.0
 """τ, the step of the images (whose 99.9th percentile is 1); found by measurement, see docs/explanation/methods.md."""
+TIME_STEP = 3.0
+"""τσ, with σ the step of the dual of temporal differences; any is allowed, found by measurement."""
 RELAXATION = 1.8
 """Over-relaxation; must stay below 2."""
 CONVERGENCE_STEPS = 5
 """How often the change is looked at: on a GPU the look waits for the step."""
-POWER_ITERATIONS = 10
+POWER_ITERATIONS = 20
 
 
 def noise_level(problem: Problem) -> float:
@@ -60,20 +69,30 @@ def still_average(problem: Problem) -> Tensor:
     return density_compensated(problem).mean(dim=0, keepdim=True).repeat(problem.n_frames, 1, 1)
 
 
-def preconditioned_norm(problem: Problem, seed: int) -> float:
-    """‖W^½ A‖²: the largest eigenvalue of Aᴴ W A by power iteration, with a margin of 5 %."""
+def sample_weights(problem: Problem) -> Tensor:
+    """W, (frame, 1, sample): the density weights, at most 1, which is the area of a cell of the Cartesian grid."""
+    return problem.dcf.clamp(max=1)[:, None]
+
+
+def preconditioned_norm(problem: Problem, seed: int) -> Tensor:
+    """An upper bound of ‖W^½ A‖² for each frame, (frame, 1, 1).
+
+    A is the transform of one coil, F, after the maps, whose norm is the largest root sum of squares of a pixel; so
+    ‖W^½ F‖², by power iteration with a margin of 5 %, times its square is a bound, for the price of one coil.
+    """
     generator = torch.Generator().manual_seed(seed)
-    shape = (problem.n_frames, *problem.matrix)
-    real, imaginary = torch.randn((2, *shape), generator=generator)
+    real, imaginary = torch.randn((2, problem.n_frames, *problem.matrix), generator=generator)
     vector = torch.complex(real, imaginary).to(problem.device)
     frames = list(range(problem.n_frames))
-    weights = problem.dcf[:, None]
-    value = 1.0
+    weights = sample_weights(problem)
+    if problem.inside is not None:
+        weights = weights * problem.inside[:, None]
+    value = torch.ones(problem.n_frames, 1, 1, device=problem.device)
     for _ in range(POWER_ITERATIONS):
-        vector = problem.adjoint(weights * problem.forward(vector, frames), frames)
-        value = float(torch.linalg.vector_norm(vector))
+        vector = problem.nufft.adjoint(weights * problem.nufft(vector[:, None], frames), frames)[:, 0]
+        value = torch.linalg.vector_norm(vector, dim=(1, 2), keepdim=True).clamp_min(1e-20)
         vector = vector / value
-    return 1.05 * value
+    return 1.05 * (problem.csm.abs() ** 2).sum(dim=0).max() * value
 
 
 def step_data_dual(problem: Problem, dual: Tensor, ahead: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["clip_difference", "temporal_difference", "temporal_difference_adjoint"]
+__all__ = ["clip_difference", "solve_in_time", "temporal_difference", "temporal_difference_adjoint"]
 
 
 def temporal_difference(image: Tensor) -> Tensor:
@@ -24,3 +24,24 @@ def clip_difference(difference: Tensor, bound: float) -> Tensor:
     if bound == 0:
         return torch.zeros_like(difference)
     return difference * (bound / difference.abs().clamp_min(bound))
+
+
+def solve_in_time(image: Tensor, identity: float, coupling: float) -> Tensor:
+    """(``identity`` · I + ``coupling`` · DᴴD)⁻¹ of (frame, …) images, both factors above 0, D as above.
+
+    The matrix is tridiagonal in time and the same for all pixels: elimination and substitution, frame by frame, costs
+    two passes over the series however many frames there are.
+    """
+    n_frames = image.shape[0]
+    pivots: list[float] = []
+    for frame in range(n_frames):
+        neighbours = (frame > 0) + (frame < n_frames - 1)
+        eliminated = coupling**2 / pivots[-1] if frame else 0.0
+        pivots.append(identity + neighbours * coupling - eliminated)
+    solution = image.clone()
+    for frame in range(1, n_frames):
+        solution[frame].add_(solution[frame - 1], alpha=coupling / pivots[frame - 1])
+    solution[-1].div_(pivots[-1])
+    for frame in range(n_frames - 2, -1, -1):
+        solution[frame].add_(solution[frame + 1], alpha=coupling).div_(pivots[frame])
+    return solution

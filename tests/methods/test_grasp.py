@@ -11,7 +11,8 @@ from torch import Tensor
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import GraspConfig
 from napari_dainr.methods.grasp import GraspMethod, GraspState
-from napari_dainr.ops.temporal import temporal_difference, temporal_difference_adjoint
+from napari_dainr.methods.primal_dual import preconditioned_norm, sample_weights
+from napari_dainr.ops.temporal import solve_in_time, temporal_difference, temporal_difference_adjoint
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -66,3 +67,37 @@ def test_says_when_it_has_converged(tiny_problem: Problem) -> None:
     while not method.done(state):
         method.step(tiny_problem, state)
     assert state.step < 5000 and state.change < 1e-3
+
+
+def test_is_near_the_minimum_where_it_stops(tiny_problem: Problem) -> None:
+    method = GraspMethod(GraspConfig(lam=LAM))
+    state = method.start(tiny_problem)
+    while not method.done(state):
+        method.step(tiny_problem, state)
+    least = objective(tiny_problem, solve(tiny_problem, 600).x, LAM)
+    assert state.step < method.n_steps
+    assert least < objective(tiny_problem, state.x, LAM) < 1.02 * least
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 7])
+def test_images_are_solved_for_in_time(n_frames: int) -> None:
+    identity, coupling = 0.3, 1.7
+    generator = torch.Generator().manual_seed(n_frames)
+    image = torch.randn(n_frames, 3, 5, dtype=torch.complex64, generator=generator)
+    given = image.clone()
+    solution = solve_in_time(image, identity, coupling)
+    back = identity * solution + coupling * temporal_difference_adjoint(temporal_difference(solution))
+    torch.testing.assert_close(back, image)
+    assert torch.equal(image, given)
+
+
+def test_no_frame_exceeds_its_norm(tiny_problem: Problem) -> None:
+    """Against the largest singular value of each frame's matrix, from its columns: the bound holds and is no waste."""
+    bound = preconditioned_norm(tiny_problem, 0).flatten()
+    pixels = tiny_problem.matrix[0] * tiny_problem.matrix[1]
+    columns = torch.eye(pixels, dtype=torch.complex64).reshape(pixels, *tiny_problem.matrix)
+    for frame in (0, tiny_problem.n_frames - 1):
+        root = sample_weights(tiny_problem)[frame] ** 0.5
+        rows = [(root * tiny_problem.forward(some, [frame] * len(some))).flatten(1) for some in columns.split(66)]
+        largest = float(torch.linalg.matrix_norm(torch.cat(rows), 2)) ** 2
+        assert largest <= float(bound[frame]) < 2.5 * largest

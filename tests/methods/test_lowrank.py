@@ -50,7 +50,7 @@ def objective(method: LowrankMethod, problem: Problem, state: LowrankState, part
 def test_the_result_is_a_minimum(tiny_problem: Problem, changes: dict[str, object]) -> None:
     """Optimality: the duals are residual and subgradients, and their pull-backs cancel; no neighbour is lower."""
     # A series in two parts has directions that the data do not see, in which it moves slowly.
-    method, state = solve(tiny_problem, 1200 if changes.get("model") == "sum" else 600, **changes)
+    method, state = solve(tiny_problem, 1500 if changes.get("model") == "sum" else 900, **changes)
     frames = list(range(tiny_problem.n_frames))
     residual = tiny_problem.forward(state.x, frames) - tiny_problem.kdata
     assert float((state.data_dual - residual).abs().max()) < 2e-3 * float(tiny_problem.kdata.abs().max())
@@ -90,7 +90,7 @@ def test_without_low_rank_it_is_grasp(tiny_problem: Problem) -> None:
 
 
 def test_a_large_weight_gives_rank_one(tiny_problem: Problem) -> None:
-    _, state = solve(tiny_problem, 300, scope="global", lam_lowrank=20.0, lam_sparse=0.0)
+    _, state = solve(tiny_problem, 600, scope="global", lam_lowrank=20.0, lam_sparse=0.0)
     _, loose = solve(tiny_problem, 100, scope="global", lam_lowrank=1e-3, lam_sparse=0.0)
 
     def second(x: Tensor) -> float:

@@ -60,4 +60,4 @@ class LowrankConfig(MethodConfig):
         description="Weight of spatial total variation, as a multiple of the measured noise; 0: none, as published.",
     )
     n_steps: SolverSteps = 150
-    tolerance: SolverTolerance = 5e-4
+    tolerance: SolverTolerance = 1e-3
