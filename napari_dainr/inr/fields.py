@@ -53,9 +53,8 @@ class DeformationField(nn.Module):
         # The first deformation is close to zero, so that the fit starts from the canonical image itself.
         self.network = Mlp(n_in, 2, width, depth, generator, last_gain=0.01)
 
-    def _raw(self, coords: Tensor, time: float) -> Tensor:
-        # A constant that is written on the device: copying a number there would make the host wait.
-        column = coords.new_full((1, 1), time).expand(coords.shape[0], 1)
+    def _raw(self, coords: Tensor, time: Tensor) -> Tensor:
+        column = time.expand(coords.shape[0], 1)
         if self.grid is not None:
             features = self.grid(torch.cat([coords, column], dim=1))
         else:
@@ -65,12 +64,16 @@ class DeformationField(nn.Module):
 
     def forward(self, coords: Tensor, time: Tensor) -> Tensor:
         """(n, 2) positions (y, x) in [−1, 1] at one time, a CPU tensor → (n, 2) displacements in the same unit."""
-        t = float(time)
-        if t == 0:
+        if float(time) == 0:
             return torch.zeros_like(coords)
+        # A constant that is written on the device: copying a number there would make the host wait.
+        return self.moved(coords, coords.new_full((1, 1), float(time)))
+
+    def moved(self, coords: Tensor, time: Tensor) -> Tensor:
+        """The same at a time that is not 0, given as (1, 1) on the device of the positions."""
         if self.zero == "switch":
-            return self._raw(coords, t)
-        return self._raw(coords, t) - self._raw(coords, 0.0)
+            return self._raw(coords, time)
+        return self._raw(coords, time) - self._raw(coords, torch.zeros_like(time))
 
 
 class CanonicalField(nn.Module):
@@ -136,8 +139,12 @@ class DynamicField(nn.Module):
     def displacement(self, time: Tensor, matrix: tuple[int, int] | None = None) -> Tensor:
         """Δx at every pixel, (y, x, 2), last axis (Δy, Δx) in units of half the field of view."""
         matrix = matrix or self.matrix
-        _, points, rows, columns = self._grid(matrix, next(self.parameters()).device)
-        field = self.deformation(points, time)
+        points = self._grid(matrix, next(self.parameters()).device)[1]
+        return self._fine(self.deformation(points, time), matrix)
+
+    def _fine(self, field: Tensor, matrix: tuple[int, int]) -> Tensor:
+        """A deformation on the coarse grid brought to the pixels, (y, x, 2)."""
+        _, _, rows, columns = self._grid(matrix, field.device)
         if self.coarse == 1:
             return field.reshape(*matrix, 2)
         field = field.reshape(rows.shape[1], columns.shape[1], 2)
@@ -146,7 +153,15 @@ class DynamicField(nn.Module):
     def forward(self, time: Tensor, features: Tensor | None, matrix: tuple[int, int] | None = None) -> Tensor:
         """One frame, Eq. 7: features (y, x, c′) at the same matrix → (y, x) complex."""
         matrix = matrix or self.matrix
-        pixels = self._grid(matrix, next(self.parameters()).device)[0]
-        position = pixels + self.displacement(time, matrix).reshape(-1, 2)
+        return self._image(self.displacement(time, matrix), features, matrix)
+
+    def moved(self, time: Tensor, features: Tensor | None = None) -> Tensor:
+        """One frame at the measured matrix and a time that is not 0, given as (1, 1) on the field's device."""
+        points = self._grid(self.matrix, time.device)[1]
+        return self._image(self._fine(self.deformation.moved(points, time), self.matrix), features, self.matrix)
+
+    def _image(self, displacement: Tensor, features: Tensor | None, matrix: tuple[int, int]) -> Tensor:
+        """The canonical image at displaced pixels, (y, x) complex."""
+        position = self._grid(matrix, displacement.device)[0] + displacement.reshape(-1, 2)
         flat = None if features is None else features.reshape(position.shape[0], -1)
         return torch.view_as_complex(self.canonical(position, flat).contiguous()).reshape(matrix)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from napari_dainr.inr.averaging import WeightAverage
 from napari_dainr.inr.coordinates import frame_coordinate, frame_indices
+from napari_dainr.inr.cuda_graph import Replayed, graphs_wanted
 from napari_dainr.inr.fields import CanonicalField, DeformationField, DynamicField
 from napari_dainr.inr.fitting import NetworkFit, adamw, item_of_step, late_decay, member_seed, under
 from napari_dainr.inr.hashgrid import HashGridSpec
@@ -90,6 +91,7 @@ class DainrMethod(Method):
         self._feature_method = _feature_method(config, seed)
         self._extraction = Extraction(config)
         self._pool: ThreadPoolExecutor | None = None
+        self._replayed: dict[nn.Module, Replayed] = {}
 
     @property
     def _image_steps(self) -> int:
@@ -228,7 +230,7 @@ class DainrMethod(Method):
             field = state.fields[member]
             # Members see the frames in orders of their own, so that their errors have less in common.
             frame = item_of_step(own_step, state.n_frames, member_seed(self.seed, member))
-            image = self._draw(state, field, torch.tensor(float(frame)), state.matrix)
+            image = self._draw_to_fit(state, field, torch.tensor(float(frame)))
             residual = problem.forward(image[None], [frame])[0] - problem.kdata[frame]
             loss = residual.abs().mean()
             # Unused: at t = 0 the deformation is 0 whatever its weights are.
@@ -266,12 +268,28 @@ class DainrMethod(Method):
 
         return list(self._pool.map(alone, range(n)))
 
+    def _draw_to_fit(self, state: DainrState, field: nn.Module, frame: Tensor) -> Tensor:
+        """A measured frame for a step, (y, x); replayed where graphs are wanted, but for the frame at t = 0."""
+        time = frame_coordinate(frame, state.n_frames)
+        if not graphs_wanted(state.fit.device) or float(time) == 0:
+            return self._draw(state, field, frame, state.matrix)
+        assert isinstance(field, DynamicField)
+        if field not in self._replayed:
+            self._replayed[field] = Replayed(field, field.moved)
+        features = self._features_at(state, frame, state.matrix)
+        column = torch.full((1, 1), float(time), device=state.fit.device)
+        return self._replayed[field](column) if features is None else self._replayed[field](column, features)
+
+    def _features_at(self, state: DainrState, frame: Tensor, matrix: tuple[int, int]) -> Tensor | None:
+        """Features of one frame at a matrix, (y, x, c′)."""
+        if state.features is None:
+            return None
+        draw = draw_extracted if self._extraction.wanted else draw_features
+        return draw(state.features, frame, matrix, self.config.feature_upsampling, self.config.feature_gain)
+
     def _draw(self, state: DainrState, field: nn.Module, frame: Tensor, matrix: tuple[int, int]) -> Tensor:
-        features = None
-        if state.features is not None:
-            draw = draw_extracted if self._extraction.wanted else draw_features
-            features = draw(state.features, frame, matrix, self.config.feature_upsampling, self.config.feature_gain)
-        drawn: Tensor = field(frame_coordinate(frame, state.n_frames), features, matrix)
+        time = frame_coordinate(frame, state.n_frames)
+        drawn: Tensor = field(time, self._features_at(state, frame, matrix), matrix)
         return drawn
 
     def image(self, state: DainrState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
