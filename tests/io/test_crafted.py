@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ import numpy as np
 import pytest
 
 from napari_dainr.errors import DainrError, InputError
-from napari_dainr.io import read_kspace
+from napari_dainr.io import child, read_kspace
 
 from . import mrd2_writer, twix_writer
 from .sound_files import HEADER
 
 pytestmark = pytest.mark.usefixtures("within_memory")
+
+RUN_CHILD = child.run_child
 
 PROTOCOL = {"sKSpace.lBaseResolution": "16", "sKSpace.ucTrajectory": "2", "alTR[0]": "5000"}
 HEADER_END = 10240 + 10272
@@ -216,6 +220,8 @@ def _lists_of_lists(file: h5py.File) -> None:
     h5py.h5d.create(file["dataset"].id, b"data", kind, h5py.h5s.create_simple((5,)))
 
 
+_NAMES = ("external link", "external storage", "virtual data", "arrays: external storage")
+
 HDF5: dict[str, Callable[[h5py.File], None]] = {
     "external link": _external_link,
     "external storage": _external_storage,
@@ -245,6 +251,56 @@ def test_hdf5_files(name: str, tmp_path: Path) -> None:
     assert "longer than" not in str(caught.value)
     assert "root:" not in str(caught.value)  # nothing of a file that was pointed at
     assert "not valid" not in str(caught.value)  # it is not the header that is refused
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("name", _NAMES)
+def test_nothing_but_the_file_is_opened(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the product's own child asks the system for, while it reads files that point at others."""
+    outside = tmp_path / "outside"
+    path = tmp_path / "scan.h5"
+
+    def storage(file: h5py.File) -> None:
+        file.create_dataset("kdata", (4, 5, 6), "f4", external=[(str(outside), 0, 480)])
+
+    def link(file: h5py.File) -> None:
+        file["dataset"] = h5py.ExternalLink(str(outside), "/")
+
+    def acquisitions(file: h5py.File) -> None:
+        file["dataset/xml"] = HEADER
+        file["dataset"].create_dataset("data", (16,), "u1", external=[(str(outside), 0, 16)])
+
+    def virtual(file: h5py.File) -> None:
+        layout = h5py.VirtualLayout((4, 5, 6), "f4")
+        layout[:] = h5py.VirtualSource(str(outside), "x", (4, 5, 6))
+        file.create_virtual_dataset("kdata", layout)
+
+    _hdf5(path, (link, acquisitions, virtual, storage)[list(_NAMES).index(name)])
+    _hdf5(outside, lambda file: file.__setitem__("x", np.ones((4, 5, 6), np.float32)))
+    calls = tmp_path / "calls"
+    run = subprocess.run
+
+    def traced(command: list[str], **options: Any) -> Any:
+        return run(["strace", "-f", "-e", "trace=file", "-o", str(calls), *command], **options)
+
+    monkeypatch.setattr(child, "run_child", RUN_CHILD)
+    monkeypatch.setattr(subprocess, "run", traced)
+    with pytest.raises(InputError, match=r"^scan\.h5: "):
+        read_kspace(path)
+    seen = calls.read_text() if calls.is_file() else ""
+    if "execve" not in seen:
+        pytest.skip("this system lets no process be traced")
+    assert str(path) in seen and str(outside) not in seen
+
+
+def test_a_centre_beyond_the_readout(edit: Callable[..., Path]) -> None:
+    def far(rows: Any) -> None:
+        rows["head"]["center_sample"] = 60000
+        rows["head"]["trajectory_dimensions"] = 0
+        for i in range(len(rows)):
+            rows["traj"][i] = np.zeros(0, np.float32)
+
+    assert read_kspace(edit(far)).assumed["centre sample"].startswith("16, the middle")
 
 
 def test_streams_of_mrd_2(tmp_path: Path) -> None:
