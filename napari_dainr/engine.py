@@ -20,7 +20,7 @@ from napari_dainr.inr.parallel import set_threads
 from napari_dainr.io import read_kspace
 from napari_dainr.io.series import save_series
 from napari_dainr.io.state import load_state, save_state
-from napari_dainr.machine import MemoryWatch, cores, torch_on_one_thread
+from napari_dainr.machine import MemoryWatch, cores, give_back_memory, torch_on_one_thread
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.fit import fit, make_method
 from napari_dainr.methods.held_out import HeldOut, hold_out
@@ -94,6 +94,7 @@ def _guarded(recipe: Recipe, out: RunFolder | None) -> Iterator[None]:
     finally:
         if out is not None and not complete:
             out.abandon()
+        give_back_memory()
         if recipe.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
@@ -173,6 +174,7 @@ class _Run:
                 yield Notice("there is no checkpoint yet; the fit begins anew")
                 out.rewind_log(-1)
             self.state = self.method.start(self.problem)
+        give_back_memory()
         for text in self.method.notices:
             yield Notice(text)
 
@@ -191,6 +193,8 @@ class _Run:
             checkpoint_due = self.out is not None and time.monotonic() - last_checkpoint >= wishes.checkpoint_s
             before = state.step
             stage, next_stage = next_stage, method.stage(state)
+            if next_stage != stage:
+                give_back_memory()  # the next stage has arrays of other sizes
             unseen = self._unseen() if over or state.step % look == 0 else {}
             # What is going to be saved is looked at first, so that no state that is not a number lies in a checkpoint.
             due = over or unseen or snapshot_due or checkpoint_due or stage != told_stage
@@ -246,6 +250,7 @@ class _Run:
         if out is not None:
             # Before the drawing, which may want more memory than there is: the fit is what takes long.
             yield self._checkpoint()
+        give_back_memory()
         series = self.grid.series(method, state, self.recipe)
         seconds, peak = time.monotonic() - self.began, self.memory.peak()
         if out is not None:

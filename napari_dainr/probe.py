@@ -32,6 +32,7 @@ from napari_dainr.methods.held_out import LEAST_SPOKES
 from napari_dainr.methods.problem import make_problem
 from napari_dainr.ops.nufft import make_nufft
 from napari_dainr.ops.resample import scaled_matrix
+from napari_dainr.pilot import pilot_steps
 from napari_dainr.recipe import Recipe
 from napari_dainr.trajectory import ramp_dcf
 
@@ -43,8 +44,6 @@ CUT_STEPS = 3
 """Steps of each stage that are tried."""
 STRIP_VOXELS = 400_000
 """Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
-USUAL_PART, USUAL_FEATURE_PART = 0.78, 0.92
-"""Of its most iterations a reconstruction, and one that makes the feature, makes so many before it has converged."""
 SLACK = 32 << 20
 """Bytes that allocator, threads and transforms' plans keep beside the arrays."""
 SMALL_SIDES = (32, 64)
@@ -191,8 +190,13 @@ class _Probe:
             return tried * self.sizes.frames / self.more
         config = self.config
         most = config.n_steps if last and hasattr(config, "n_steps") else getattr(config, "feature_steps", 1)
-        tolerance = getattr(config, "tolerance", 0) if last else getattr(config, "feature_tolerance", 0)
-        return most * (1 if not tolerance else USUAL_PART if last else USUAL_FEATURE_PART)
+        name = "tolerance" if last else "feature_tolerance"
+        tolerance = getattr(config, name, 0)
+        if not tolerance:
+            return most
+        # It stops when it has converged: a small problem of the same data is fitted to see when.
+        endless = make_method(self.recipe.method, config.model_copy(update={name: 0.0}), self.recipe.seed)
+        return pilot_steps(endless, tolerance, most, self.binned, self._stop)
 
     def _strip(self) -> tuple[int, int]:
         """Pixels of the hollow problem with all frames: the longer side is kept, hash grids go by it."""
