@@ -235,25 +235,43 @@ def _encode_torch(coords: Tensor, table: Tensor, spec: HashGridSpec) -> Tensor:
 class _GradientBuffer:
     """Memory for the dense gradient of one table, handed out again once the last gradient made of it is gone.
 
-    Allocating tens of MB anew in every step costs more than the backward pass itself.
+    Allocating tens of MB anew in every step, or only emptying them, costs more than the backward pass itself. So the
+    points of the last gradient are kept: outside their entries the memory is zero, unless someone has changed the
+    gradient since, as autograd does where it adds another one in place.
     """
 
     def __init__(self) -> None:
         self._array: NDArray[np.float32] | None = None
         self._lease: weakref.ref[NDArray[np.float32]] | None = None
+        self._points: NDArray[np.float32] | None = None
+        self._witness: Tensor | None = None
         self._lock = threading.Lock()
 
-    def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """An array with arbitrary content."""
+    def take(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """An array, and the points outside whose entries it is zero; None where its content is arbitrary."""
         with self._lock:
             if self._lease is not None and self._lease() is not None:
-                return np.empty(shape, np.float32)  # the last gradient is still in use
+                return np.empty(shape, np.float32), None  # the last gradient is still in use
             if self._array is None:
                 self._array = np.empty(shape, np.float32)
             # A tensor made of this view keeps it alive for as long as any tensor shares the memory.
             view = self._array.view()
             self._lease = weakref.ref(view)
-            return view
+            unchanged = self._witness is not None and self._witness._version == 0
+            points, self._points, self._witness = self._points, None, None
+            return view, points if unchanged else None
+
+    def give(self, array: NDArray[np.float32], points: NDArray[np.float32]) -> Tensor:
+        """The finished gradient as a tensor, made at ``points``."""
+        gradient = torch.from_numpy(array)
+        with self._lock:
+            if self._lease is not None and self._lease() is array:
+                # Shares the count of changes in place with the gradient and all that is detached from it, but, given
+                # other memory, does not keep the gradient's alive.
+                self._witness = gradient.detach()
+                self._witness.data = torch.empty(0)
+                self._points = points.copy()
+        return gradient
 
 
 _buffers: dict[int, _GradientBuffer] = {}
@@ -277,7 +295,8 @@ class _EncodeNumba(torch.autograd.Function):
 
         coords = coords.contiguous()
         out = np.empty((len(coords), spec.width), np.float32)
-        ctx.slope = np.empty((*out.shape, spec.dims), np.float32) if ctx.needs_input_grad[0] else None
+        slope_shape = (len(coords), spec.dims, spec.width)
+        ctx.slope = np.empty(slope_shape, np.float32) if ctx.needs_input_grad[0] else None
         hashgrid_numba.forward(coords.detach().numpy(), table.detach().contiguous().numpy(), out, ctx.slope, spec)
         ctx.save_for_backward(coords)
         ctx.spec, ctx.buffer = spec, buffer
@@ -291,16 +310,19 @@ class _EncodeNumba(torch.autograd.Function):
             raise RuntimeError("the compiled hash grid cannot be differentiated twice: use backend='torch'")
         spec, coords = ctx.spec, ctx.saved_tensors[0].detach().numpy()
         grad_out = grads[0].contiguous().numpy()
-        of_coords = of_table = None
+        grad_coords = grad_table = stale = None
         if ctx.needs_input_grad[0]:
             grad_coords = np.empty(coords.shape, np.float32)
-            hashgrid_numba.backward_coords(coords, ctx.slope, grad_out, grad_coords, spec)
-            of_coords = torch.from_numpy(grad_coords)
         if ctx.needs_input_grad[1]:
             shape = (spec.n_entries, spec.features)
-            grad_table = ctx.buffer.take(shape) if ctx.buffer else np.empty(shape, np.float32)
-            hashgrid_numba.backward_table(coords, grad_out, grad_table, spec)
-            of_table = torch.from_numpy(grad_table)
+            grad_table, stale = ctx.buffer.take(shape) if ctx.buffer else (np.empty(shape, np.float32), None)
+        hashgrid_numba.backward(
+            coords, grad_out, spec, grad_table=grad_table, stale=stale, grad_coords=grad_coords, slope=ctx.slope
+        )
+        of_coords = None if grad_coords is None else torch.from_numpy(grad_coords)
+        of_table = None
+        if grad_table is not None:
+            of_table = ctx.buffer.give(grad_table, coords) if ctx.buffer else torch.from_numpy(grad_table)
         return of_coords, of_table, None, None
 
 

@@ -8,16 +8,19 @@ the order of the plain PyTorch backend, without fast-math.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.compiled import compiled
 
 from .hashgrid import PRIMES, HashGridSpec
+from .hashgrid_lanes import BLOCK, LANES, add_pair, blend_pairs_2d, blend_pairs_3d
 from .parallel import get_threads, run_parts
 from .prefetch import prefetch_row
 
-__all__ = ["backward_coords", "backward_table", "forward"]
+__all__ = ["backward", "forward"]
 
 _Floats = NDArray[np.float32]
 
@@ -25,7 +28,7 @@ _PZ, _PY = np.uint32(PRIMES[0]), np.uint32(PRIMES[1])
 _NONE, _STEP = np.uint32(0), np.uint32(1)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _HALF = np.float32(0.5)
-_BLOCK = 128  # points whose rows are asked for together
+SPARSE = 4  # entries of a level for each point, beyond which single ones are emptied
 _MIN_POINTS = 512  # fewer are not worth another thread
 
 
@@ -117,17 +120,20 @@ _ask = compiled(_ask)
 
 
 def _forward_2d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
-    """Encoding of points start … stop, and its derivative (n, L·F, 2) per cell."""
-    points, fraction = np.empty((2, _BLOCK), np.float32), np.empty((2, _BLOCK), np.float32)
-    low, entry = np.empty((2, _BLOCK), np.int32), np.empty((4, _BLOCK), np.uint32)
-    for block in range(start, stop, _BLOCK):
-        n = min(_BLOCK, stop - block)
+    """Encoding of points start … stop, and its derivative (n, 2, L·F) per cell."""
+    points, fraction = np.empty((2, BLOCK), np.float32), np.empty((2, BLOCK), np.float32)
+    low, entry = np.empty((2, BLOCK), np.int32), np.empty((4, BLOCK), np.uint32)
+    for block in range(start, stop, BLOCK):
+        n = min(BLOCK, stop - block)
         _columns(coords, block, n, points)
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
             _corners_2d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
-            for q in range(n):
+            done = n - n % LANES if len(features) == 2 else 0
+            for q in range(0, done, LANES):
+                blend_pairs_2d(values, entry, fraction, q, out, slope, want_slope, block + q, out.shape[1], column)
+            for q in range(done, n):
                 fy, fx = fraction[0, q], fraction[1, q]
                 gy, gx = _ONE - fy, _ONE - fx
                 w00, w01, w10, w11 = gy * gx, gy * fx, fy * gx, fy * fx
@@ -136,25 +142,28 @@ def _forward_2d(coords, table, out, slope, want_slope, start, stop, geometry, fe
                     v10, v11 = values[entry[2, q], f], values[entry[3, q], f]
                     out[block + q, column + f] = v00 * w00 + v01 * w01 + v10 * w10 + v11 * w11
                     if want_slope:
-                        slope[block + q, column + f, 0] = gx * (v10 - v00) + fx * (v11 - v01)
-                        slope[block + q, column + f, 1] = gy * (v01 - v00) + fy * (v11 - v10)
+                        slope[block + q, 0, column + f] = gx * (v10 - v00) + fx * (v11 - v01)
+                        slope[block + q, 1, column + f] = gy * (v01 - v00) + fy * (v11 - v10)
 
 
 _forward_2d = compiled(_forward_2d)
 
 
 def _forward_3d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
-    """Encoding of points start … stop, and its derivative (n, L·F, 3) per cell."""
-    points, fraction = np.empty((3, _BLOCK), np.float32), np.empty((3, _BLOCK), np.float32)
-    low, entry = np.empty((3, _BLOCK), np.int32), np.empty((8, _BLOCK), np.uint32)
-    for block in range(start, stop, _BLOCK):
-        n = min(_BLOCK, stop - block)
+    """Encoding of points start … stop, and its derivative (n, 3, L·F) per cell."""
+    points, fraction = np.empty((3, BLOCK), np.float32), np.empty((3, BLOCK), np.float32)
+    low, entry = np.empty((3, BLOCK), np.int32), np.empty((8, BLOCK), np.uint32)
+    for block in range(start, stop, BLOCK):
+        n = min(BLOCK, stop - block)
         _columns(coords, block, n, points)
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
             _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
-            for q in range(n):
+            done = n - n % LANES if len(features) == 2 and not want_slope else 0
+            for q in range(0, done, LANES):
+                blend_pairs_3d(values, entry, fraction, q, out, slope, want_slope, block + q, out.shape[1], column)
+            for q in range(done, n):
                 fz, fy, fx = fraction[0, q], fraction[1, q], fraction[2, q]
                 for f in range(len(features)):
                     total, dz, dy, dx = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
@@ -168,23 +177,44 @@ def _forward_3d(coords, table, out, slope, want_slope, start, stop, geometry, fe
                         dx += v * (wz * wy) * (_ONE if ux else -_ONE)
                     out[block + q, column + f] = total
                     if want_slope:
-                        slope[block + q, column + f, 0] = dz
-                        slope[block + q, column + f, 1] = dy
-                        slope[block + q, column + f, 2] = dx
+                        slope[block + q, 0, column + f] = dz
+                        slope[block + q, 1, column + f] = dy
+                        slope[block + q, 2, column + f] = dx
 
 
 _forward_3d = compiled(_forward_3d)
 
 
-def _table_2d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
-    """Gradient of the table parts of levels first, first − step, …, written over what was there."""
-    points, fraction = np.empty((2, _BLOCK), np.float32), np.empty((2, _BLOCK), np.float32)
-    low, entry = np.empty((2, _BLOCK), np.int32), np.empty((4, _BLOCK), np.uint32)
+def _empty(values, stale, sizes, points, low, entry, fraction):  # type: ignore[no-untyped-def]
+    """Set a level to zero; where all else is zero already, only the entries of the ``stale`` points."""
+    if len(stale) == 0 or len(values) <= SPARSE * len(stale):
+        values[:] = 0
+        return
+    for block in range(0, len(stale), BLOCK):
+        n = min(BLOCK, len(stale) - block)
+        _columns(stale, block, n, points)
+        if stale.shape[1] == 2:
+            _corners_2d(points, n, sizes[0], sizes[3], low, entry, fraction)
+        else:
+            _corners_3d(points, n, sizes[0], sizes[3], low, entry, fraction)
+        for q in range(n):
+            for corner in range(entry.shape[0]):
+                for f in range(values.shape[1]):
+                    values[entry[corner, q], f] = 0
+
+
+_empty = compiled(_empty)
+
+
+def _table_2d(coords, grad_out, grad_table, stale, first, step, geometry, features):  # type: ignore[no-untyped-def]
+    """Gradient of the table parts of levels first, first − step, …, written over what was there (see `_empty`)."""
+    points, fraction = np.empty((2, BLOCK), np.float32), np.empty((2, BLOCK), np.float32)
+    low, entry = np.empty((2, BLOCK), np.int32), np.empty((4, BLOCK), np.uint32)
     for level in range(first, -1, -step):
         values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
-        values[:] = 0
-        for block in range(0, len(coords), _BLOCK):
-            n = min(_BLOCK, len(coords) - block)
+        _empty(values, stale, geometry[level], points, low, entry, fraction)
+        for block in range(0, len(coords), BLOCK):
+            n = min(BLOCK, len(coords) - block)
             _columns(coords, block, n, points)
             _corners_2d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
@@ -192,6 +222,13 @@ def _table_2d(coords, grad_out, grad_table, first, step, geometry, features):  #
                 fy, fx = fraction[0, q], fraction[1, q]
                 gy, gx = _ONE - fy, _ONE - fx
                 w00, w01, w10, w11 = gy * gx, gy * fx, fy * gx, fy * fx
+                if len(features) == 2:
+                    p, width = block + q, grad_out.shape[1]
+                    add_pair(values, np.int64(entry[0, q]), grad_out, width, p, column, w00)
+                    add_pair(values, np.int64(entry[1, q]), grad_out, width, p, column, w01)
+                    add_pair(values, np.int64(entry[2, q]), grad_out, width, p, column, w10)
+                    add_pair(values, np.int64(entry[3, q]), grad_out, width, p, column, w11)
+                    continue
                 for f in range(len(features)):
                     g = grad_out[block + q, column + f]
                     values[entry[0, q], f] += g * w00
@@ -203,15 +240,15 @@ def _table_2d(coords, grad_out, grad_table, first, step, geometry, features):  #
 _table_2d = compiled(_table_2d)
 
 
-def _table_3d(coords, grad_out, grad_table, first, step, geometry, features):  # type: ignore[no-untyped-def]
+def _table_3d(coords, grad_out, grad_table, stale, first, step, geometry, features):  # type: ignore[no-untyped-def]
     """As `_table_2d`, for points (z, y, x)."""
-    points, fraction = np.empty((3, _BLOCK), np.float32), np.empty((3, _BLOCK), np.float32)
-    low, entry = np.empty((3, _BLOCK), np.int32), np.empty((8, _BLOCK), np.uint32)
+    points, fraction = np.empty((3, BLOCK), np.float32), np.empty((3, BLOCK), np.float32)
+    low, entry = np.empty((3, BLOCK), np.int32), np.empty((8, BLOCK), np.uint32)
     for level in range(first, -1, -step):
         values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
-        values[:] = 0
-        for block in range(0, len(coords), _BLOCK):
-            n = min(_BLOCK, len(coords) - block)
+        _empty(values, stale, geometry[level], points, low, entry, fraction)
+        for block in range(0, len(coords), BLOCK):
+            n = min(BLOCK, len(coords) - block)
             _columns(coords, block, n, points)
             _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, n)
@@ -220,8 +257,12 @@ def _table_3d(coords, grad_out, grad_table, first, step, geometry, features):  #
                 for bits in range(8):
                     uz, uy, ux = bits >> 2, bits >> 1 & 1, bits & 1
                     wz, wy, wx = fz if uz else _ONE - fz, fy if uy else _ONE - fy, fx if ux else _ONE - fx
+                    w = wz * wy * wx
+                    if len(features) == 2:
+                        add_pair(values, np.int64(entry[bits, q]), grad_out, grad_out.shape[1], block + q, column, w)
+                        continue
                     for f in range(len(features)):
-                        values[entry[bits, q], f] += grad_out[block + q, column + f] * (wz * wy * wx)
+                        values[entry[bits, q], f] += grad_out[block + q, column + f] * w
 
 
 _table_3d = compiled(_table_3d)
@@ -236,7 +277,7 @@ def _coords(coords, slope, grad_out, grad_coords, start, stop, geometry, feature
                 share = np.float32(0)
                 for f in range(len(features)):
                     column = level * len(features) + f
-                    share += grad_out[p, column] * slope[p, column, axis]
+                    share += grad_out[p, column] * slope[p, axis, column]
                 total += share * (np.float32(geometry[level, 0]) * _HALF)
             inside = -_ONE <= coords[p, axis] <= _ONE
             grad_coords[p, axis] = total if inside else np.float32(0)
@@ -245,18 +286,22 @@ def _coords(coords, slope, grad_out, grad_coords, start, stop, geometry, feature
 _coords = compiled(_coords)
 
 
+@lru_cache(maxsize=64)
 def _geometry(spec: HashGridSpec) -> NDArray[np.int64]:
     """(level, 4): cells along an axis, first entry, number of entries, hash mask or 0."""
     masks = [2**spec.table_log2 - 1 if hashed else 0 for hashed in spec.hashed]
     return np.array([spec.resolutions, spec.offsets[:-1], spec.entries, masks], dtype=np.int64).T.copy()
 
 
-def _parts(n_points: int) -> int:
-    return max(1, min(get_threads(), n_points // _MIN_POINTS))
+def _edges(n_points: int) -> list[int]:
+    """Where points are cut into parts, at whole blocks."""
+    n_parts = max(1, min(get_threads(), n_points // _MIN_POINTS))
+    blocks = -(-n_points // BLOCK)
+    return [min(n_points, blocks * part // n_parts * BLOCK) for part in range(n_parts + 1)]
 
 
 def forward(coords: _Floats, table: _Floats, out: _Floats, slope: _Floats | None, spec: HashGridSpec) -> None:
-    """Encode ``coords`` (n, dims) by ``table`` into ``out`` (n, L·F), and its derivative into ``slope`` (n, L·F, dims).
+    """Encode ``coords`` (n, dims) by ``table`` into ``out`` (n, L·F), and its derivative into ``slope`` (n, dims, L·F).
 
     The derivative is per cell; reading the table once for both is what makes the backward pass cheap.
     """
@@ -264,32 +309,45 @@ def forward(coords: _Floats, table: _Floats, out: _Floats, slope: _Floats | None
     geometry, features = _geometry(spec), (0,) * spec.features
     want = slope is not None
     target = slope if slope is not None else np.empty((0, 0, 0), np.float32)
-    n_parts = _parts(len(coords))
-    edges = np.linspace(0, len(coords), n_parts + 1).astype(int)
+    edges = _edges(len(coords))
     run_parts(
-        lambda part: kernel(coords, table, out, target, want, edges[part], edges[part + 1], geometry, features), n_parts
+        lambda part: kernel(coords, table, out, target, want, edges[part], edges[part + 1], geometry, features),
+        len(edges) - 1,
     )
 
 
-def backward_table(coords: _Floats, grad_out: _Floats, grad_table: _Floats, spec: HashGridSpec) -> None:
-    """Gradient of ``sum(grad_out · encode)`` with respect to the table, written over ``grad_table``."""
+def backward(
+    coords: _Floats,
+    grad_out: _Floats,
+    spec: HashGridSpec,
+    *,
+    grad_table: _Floats | None = None,
+    stale: _Floats | None = None,
+    grad_coords: _Floats | None = None,
+    slope: _Floats | None = None,
+) -> None:
+    """Gradients of ``sum(grad_out · encode)`` with respect to table and points, where arrays for them are given.
+
+    Parameters
+    ----------
+    grad_table : (entries, F)
+        Written over.
+    stale : (m, dims) or None
+        Points outside whose entries ``grad_table`` is zero already; None where it holds anything.
+    grad_coords : (n, dims)
+        From what `forward` left in ``slope``.
+    """
     kernel = _table_2d if spec.dims == 2 else _table_3d
     geometry, features = _geometry(spec), (0,) * spec.features
-    n_parts = min(get_threads(), spec.levels)
-    # Finer levels cost more: deal the levels out in turn.
-    run_parts(
-        lambda part: kernel(coords, grad_out, grad_table, spec.levels - 1 - part, n_parts, geometry, features), n_parts
-    )
+    edges = _edges(len(coords)) if grad_coords is not None else [0]
+    n_parts = max(len(edges) - 1, min(get_threads(), spec.levels) if grad_table is not None else 1)
+    old = stale if stale is not None else np.empty((0, spec.dims), np.float32)
 
+    def work(part: int) -> None:
+        if grad_table is not None and part < spec.levels:
+            # Finer levels cost more: deal the levels out in turn.
+            kernel(coords, grad_out, grad_table, old, spec.levels - 1 - part, n_parts, geometry, features)
+        if grad_coords is not None and part < len(edges) - 1:
+            _coords(coords, slope, grad_out, grad_coords, edges[part], edges[part + 1], geometry, features)
 
-def backward_coords(
-    coords: _Floats, slope: _Floats, grad_out: _Floats, grad_coords: _Floats, spec: HashGridSpec
-) -> None:
-    """Gradient of ``sum(grad_out · encode)`` with respect to the points, from what `forward` left in ``slope``."""
-    geometry, features = _geometry(spec), (0,) * spec.features
-    n_parts = _parts(len(coords))
-    edges = np.linspace(0, len(coords), n_parts + 1).astype(int)
-    run_parts(
-        lambda part: _coords(coords, slope, grad_out, grad_coords, edges[part], edges[part + 1], geometry, features),
-        n_parts,
-    )
+    run_parts(work, n_parts)
