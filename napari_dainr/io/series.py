@@ -73,6 +73,18 @@ def save_series(series: ImageSeries, folder: Path) -> str:
     return digest
 
 
+def _array(folder: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(folder / _ARRAY, allow_pickle=False)
+        return array
+    except OSError:
+        raise
+    except Exception as error:  # of a damaged header numpy makes nearly anything, from TokenError to MemoryError
+        raise InputError(
+            f"{folder.name}/{_ARRAY}: is damaged ({type(error).__name__}); resume the run or repeat it."
+        ) from None
+
+
 def load_series(folder: Path) -> ImageSeries:
     """Read the series of a run folder.
 
@@ -88,7 +100,7 @@ def load_series(folder: Path) -> ImageSeries:
         if facts["schema_version"] != SCHEMA:
             found = facts["schema_version"]
             raise InputError(f"{where}: schema_version is {found}, but {SCHEMA} is read; update the program.")
-        image = np.load(folder / _ARRAY, allow_pickle=False)
+        image = _array(folder)
         if image.dtype != np.complex64 or list(image.shape) != facts["shape"] or _digest(image) != facts["sha256"]:
             raise InputError(
                 f"{folder.name}/{_ARRAY}: does not match {_FACTS}, it is damaged or half-written; "

@@ -68,7 +68,8 @@ def read_truth(path: Path) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
 
 
 def _npz(path: Path) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here, because numpy leaves a file open that turns out to be no archive.
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         names = ["image"] if "image" in file.files else [n for n in file.files if file[n].ndim == 3]
         if len(names) != 1:
             raise InputError(f"{path.name}: holds {len(names)} series; name the array of the series image.")
