@@ -89,7 +89,7 @@ class ScrollDock(QScrollArea):
 
     def event(self, event: QEvent | None) -> bool:
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            QTimer.singleShot(0, self._after_hiding)
+            self._look_whether_closed()
         handled: bool = super().event(event)
         if event is not None and event.type() in _RESHAPES:
             self._place_pinned()
@@ -97,7 +97,11 @@ class ScrollDock(QScrollArea):
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         super().hideEvent(event)
-        QTimer.singleShot(0, self._after_hiding)
+        self._look_whether_closed()
+
+    def _look_whether_closed(self) -> None:
+        """In a moment. The function keeps this dock until then, as nobody else may: a method alone would not."""
+        QTimer.singleShot(0, lambda: self._after_hiding())
 
     def _after_hiding(self) -> None:
         if self._viewer is None:

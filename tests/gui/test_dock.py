@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_dainr.data import KSpace
 from napari_dainr.errors import InputError
 from napari_dainr.gui._model import Phase, Source, viewer_threads
+from napari_dainr.gui._worker import Loaded
 from napari_dainr.gui.widget import ReconstructionDock, find_dock, open_dock
 from napari_dainr.recipe import load_recipe
 
@@ -396,3 +400,28 @@ def test_a_failed_second_run_leaves_the_first_to_be_saved(
     _wait(qtbot, dock, Phase.FAILED)
     assert dock.session._scratch.folders[0] == kept[0]
     assert kept[0].is_dir()
+
+
+def test_a_closed_dock_that_nobody_keeps_lets_go_before_it_is_deleted(
+    viewer: Any, engine: ScriptedEngine, tiny_kspace: KSpace, qtbot: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The garbage may be collected right after a dock is closed, with a forecast on its way to it."""
+    monkeypatch.setattr("napari_dainr.gui._worker.read_source", lambda source, folder: Loaded(tiny_kspace, source))
+    may_end = threading.Event()
+
+    def forecast(*arguments: Any) -> Any:
+        may_end.wait(20)
+        return engine.forecast(*arguments)
+
+    monkeypatch.setattr("napari_dainr.forecast.forecast", forecast)
+    opened = open_dock(viewer)
+    opened.session.load(Source(path=tmp_path / "tiny.h5"))
+    line = opened.run_panel.forecast
+    qtbot.waitUntil(lambda: line._work.busy, timeout=WAIT_MS)
+    viewer.window.remove_dock_widget(opened)
+    del opened
+    gc.collect()
+    qtbot.wait(1)
+    may_end.set()
+    qtbot.waitUntil(lambda: not line.busy, timeout=WAIT_MS)
+    assert line.forecast is None, "it arrived at a dock that was closed"
