@@ -23,7 +23,9 @@ _EPS = 1e-7
 def require_full(kdata: NDArray[np.complexfloating]) -> None:
     """Raise InputError unless every line and column of (…, ky, kx) holds samples in every frame."""
     for name, axis in (("lines", -1), ("columns", -2)):
-        filled = (kdata != 0).any(axis=axis)
+        # Damaged samples may be NaN that signal; what they spoil is left out later.
+        with np.errstate(invalid="ignore"):
+            filled = (kdata != 0).any(axis=axis)
         # (frame, coil, line): a line counts as measured where any coil has samples.
         filled = filled.any(axis=-2) if filled.ndim > 1 else filled
         fewest = int(filled.sum(axis=-1).min())
@@ -85,7 +87,8 @@ def radial_from_cartesian(
     out = np.empty((coils, len(angle), readout), dtype=np.complex64)
     for frame in range(frames):
         spokes = slice(frame * spokes_per_frame, (frame + 1) * spokes_per_frame)
-        image = fft.ifftshift(kdata[frame].astype(np.complex128), axes=(-2, -1))
+        with np.errstate(invalid="ignore"):
+            image = fft.ifftshift(kdata[frame].astype(np.complex128), axes=(-2, -1))
         image = fft.fftshift(fft.ifft2(image, norm="ortho"), axes=(-2, -1))
         image = np.ascontiguousarray(_middle(image, rows, columns))
         ky, kx = np.moveaxis(ktraj[spokes].reshape(-1, 2), -1, 0)

@@ -110,6 +110,19 @@ def test_cmrxrecon_becomes_radial_where_it_is_full(tmp_path: Path) -> None:
         read_kspace(path, ImportOptions(radial_spokes=5))
 
 
+def test_a_frame_of_a_cartesian_cine_with_nan_is_left_out(tmp_path: Path) -> None:
+    """NaN that signals, as bits of damaged files do, is no reason to warn or to lose the other frames."""
+    _, kdata = _cine(11, 14)
+    damaged = kdata.astype(np.complex64)
+    damaged.view(np.uint32)[0, 1, 3, 4] = 0x7F800001
+    np.savez(tmp_path / "x.npz", kdata=damaged)
+    said = ImportOptions(variables={"kdata": "kdata", "axes": "frame/coil/ky/kx"}, radial_spokes=5)
+    kspace = read_kspace(tmp_path / "x.npz", said)
+    want = radial_from_cartesian(kdata.astype(np.complex64), 5)[0][:, 5:]
+    np.testing.assert_allclose(kspace.kdata[0], want, rtol=1e-4, atol=1e-5)
+    assert "left-out spokes" in kspace.detected
+
+
 def test_fastmri_is_cropped_to_the_field_of_view_of_its_header(tmp_path: Path) -> None:
     image, kdata = _cine(16, 9, frames=1)
     space = "<{0}><matrixSize><x>{1}</x><y>9</y><z>1</z></matrixSize><fieldOfView_mm><x>{2}</x><y>{3}</y><z>5</z>"
