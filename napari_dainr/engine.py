@@ -92,8 +92,10 @@ def _guarded(recipe: Recipe, out: RunFolder | None) -> Iterator[None]:
             raise _out_of_memory(recipe) from error
         raise
     finally:
-        if out is not None and not complete:
-            out.abandon()
+        if out is not None:
+            if not complete:
+                out.abandon()
+            out.close()
         give_back_memory()
         if recipe.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -119,6 +121,10 @@ class _Run:
     def events(self, kspace: KSpace | None) -> Generator[Event, None, None]:
         recipe = self.recipe
         yield Notice(f"device {recipe.device}, {recipe.threads} CPU threads, seed {recipe.seed}")
+        if self.out is not None and not self.out.kept_apart:
+            yield Notice(
+                "the file system of the run folder knows no locks; another process that writes to it is not kept out"
+            )
         yield from self._prepare(kspace if kspace is not None else read_kspace(Path(recipe.data), recipe.importing))
         yield from self._begin()
         yield from self._fit()

@@ -20,6 +20,7 @@ from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.errors import ExportError, InputError, reason_of
 from napari_dainr.io.atomic import clear_unfinished, is_unfinished, write_text
 from napari_dainr.io.failpoints import reached
+from napari_dainr.io.lock import LOCK, FolderLock
 from napari_dainr.io.series import load_series, save_series
 from napari_dainr.io.state import state_completed, state_exists
 from napari_dainr.recipe import Event, Notice, Progress, Recipe, Saved, load_recipe, save_recipe
@@ -39,6 +40,7 @@ class RunFolder:
         self.path = Path(path)
         self.state_path = self.path / "state.safetensors"
         self._made = self._fresh = False
+        self._lock = FolderLock(self.path)
 
     def snapshot_path(self, step: int) -> Path:
         """Folder of the series kept at a step of the fit."""
@@ -81,10 +83,12 @@ class RunFolder:
         Raises
         ------
         InputError
-            If the folder is already in use, or holds another run than the one to resume.
+            If the folder is already in use, or holds another run than the one to resume, or another process is
+            writing to it.
         ExportError
             If it cannot be read.
         """
+        self._lock.check()
         if resume:
             stored = self.recipe()
             differs = [
@@ -102,7 +106,8 @@ class RunFolder:
             return
         try:
             in_use = self.path.is_file() or (
-                self.path.is_dir() and not all(is_unfinished(path) for path in self.path.iterdir())
+                self.path.is_dir()
+                and not all(is_unfinished(path) or path.name == LOCK for path in self.path.iterdir())
             )
         except OSError as error:
             raise ExportError(
@@ -114,32 +119,56 @@ class RunFolder:
             )
 
     def open_for(self, recipe: Recipe, resume: bool) -> None:
-        """Make the folder for a new run; one to be resumed is there.
+        """Make the folder for a new run, or go on with the one in it; :meth:`close` lets others write there again.
 
         Raises
         ------
         InputError
-            As :meth:`check_for`.
+            As :meth:`check_for`, or if another process is writing to the folder.
         ExportError
             If it cannot be made or written.
         """
         self.check_for(recipe, resume)
-        if resume:
+        if not resume:
+            self._made, self._fresh = not self.path.exists(), True
+            self._make()
+        self._take()
+        try:
+            self.check_for(recipe, resume)  # again: two may have found it free
             clear_unfinished(self.path)
-            return
-        self._made = not self.path.exists()
-        self._fresh = True
+            if not resume:
+                reached("made folder")
+                save_recipe(recipe, self.path / "recipe.json")
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ExportError(
                 f"{self.path.name}: the output folder cannot be made ({reason_of(error)}); choose another place."
             ) from None
+
+    def _take(self) -> None:
         if not os.access(self.path, os.W_OK):
             raise ExportError(f"{self.path.name}: the output folder is not writable; choose another place.")
-        clear_unfinished(self.path)
-        reached("made folder")
-        save_recipe(recipe, self.path / "recipe.json")
+        try:
+            self._lock.take()
+        except OSError as error:
+            raise ExportError(
+                f"{self.path.name}: the output folder is not writable ({reason_of(error)}); choose another place."
+            ) from None
+
+    @property
+    def kept_apart(self) -> bool:
+        """Whether other processes are kept out of the folder; not so where its file system knows no locks."""
+        return self._lock.kept
+
+    def close(self) -> None:
+        """Let others write to the folder."""
+        self._lock.release()
 
     def abandon(self) -> None:
         """After a failure: take away a folder of our own making that holds nothing worth resuming.
@@ -150,6 +179,7 @@ class RunFolder:
             return
         for name in ("recipe.json", "log.csv", "log.txt"):
             (self.path / name).unlink(missing_ok=True)
+        self.close()
         if self._made:
             # Not empty any more: somebody else put something there, and it stays.
             with contextlib.suppress(OSError):

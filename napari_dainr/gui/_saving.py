@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_dainr.data import ImageSeries
 from napari_dainr.gui._model import Source
+from napari_dainr.io.lock import LOCK
 from napari_dainr.recipe import Recipe, save_recipe
 
 __all__ = ["copy_run", "write_recipe", "write_series"]
@@ -34,7 +35,7 @@ def copy_run(folder: Path, path: Path) -> None:
         raise FileExistsError(errno.EEXIST, "it is there already")
     part = path.with_name(path.name + ".part")
     try:
-        shutil.copytree(folder, part)
+        shutil.copytree(folder, part, ignore=shutil.ignore_patterns(LOCK))
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
