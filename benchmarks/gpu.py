@@ -144,7 +144,8 @@ def nuffts(run: Card) -> dict[str, Nufft]:
     """NUFFTs that run here."""
     ktraj, matrix, _ = nufft_problem(run)
     found = {}
-    for backend in ("compiled", "finufft") if run.tiny else ("cufinufft", "torchkbnufft"):
+    interpreted = ["triton"] if os.environ.get("TRITON_INTERPRET") == "1" else []
+    for backend in ["compiled", "finufft", *interpreted] if run.tiny else ["cufinufft", "triton", "torchkbnufft"]:
         try:
             found[backend] = make_nufft(ktraj, matrix, run.device, backend)
         except ResourceError as error:

@@ -38,7 +38,8 @@ def test_every_section_runs_at_tiny_sizes(repository: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 def test_triton_takes_part_in_its_interpreter(repository: Path, tmp_path: Path) -> None:
-    sections = whole(repository, tmp_path / "gpu.json", "--interpret", "--only", "hash grid")
+    sections = whole(repository, tmp_path / "gpu.json", "--interpret", "--only", "hash grid,NUFFT")
+    assert {row[0] for row in sections["NUFFT speed"]["rows"]} == {"compiled", "finufft", "triton"}
     assert {row[1] for row in sections["hash grid correctness"]["rows"]} == {"torch", "numba", "triton"}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from torch import Tensor
 
 from napari_dainr.errors import ResourceError
 from napari_dainr.machine import cores
+from napari_dainr.optional import require
 
 __all__ = ["BACKENDS", "Nufft", "make_nufft"]
 
-BACKENDS = ("compiled", "finufft", "cufinufft", "torchkbnufft", "exact")
+BACKENDS = ("compiled", "finufft", "cufinufft", "triton", "torchkbnufft", "exact")
 
 
 class Nufft(ABC):
@@ -119,7 +121,9 @@ def make_nufft(
     backend: str = "auto",
     threads: int | None = None,
 ) -> Nufft:
-    """A NUFFT of the given backend; ``auto`` is compiled on CPU, cufinufft on CUDA where it runs, else torchkbnufft.
+    """A NUFFT of the given backend.
+
+    ``auto`` is compiled on the CPU, and on CUDA the first that runs of cufinufft, triton and torchkbnufft.
 
     Parameters
     ----------
@@ -172,6 +176,11 @@ def make_nufft(
             from .nufft_cufinufft import CufinufftNufft
 
             return CufinufftNufft(ktraj, matrix, device)
+        case "triton":
+            require("triton", extra=None, purpose="The NUFFT backend triton")
+            from .nufft_triton import TritonNufft
+
+            return TritonNufft(ktraj, matrix, device)
         case "torchkbnufft":
             from .nufft_torchkb import TorchkbNufft
 
@@ -192,4 +201,9 @@ def _choose(device: torch.device) -> str:
 
         if cufinufft_runs(device.index or 0):
             return "cufinufft"
+        if find_spec("triton") is not None:
+            from .nufft_triton import triton_nufft_runs
+
+            if triton_nufft_runs(torch.device("cuda", device.index or 0)) is None:
+                return "triton"
     return "torchkbnufft"

@@ -12,7 +12,6 @@ Relative error 1.5e-5, dominated by the 8 taps.
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,13 +19,12 @@ from numpy.typing import NDArray
 
 from napari_dainr.compiled import compiled
 
+from .kaiser_bessel import fine_size, kernel_shape, pixel_weights
 from .nufft_threads import Complex, ThreadedNufft
 from .nufft_windows import TAPS, window_add, window_sum
 
 __all__ = ["CompiledNufft"]
 
-_OVERSAMPLING = 1.25
-_SMALLEST = 2 * TAPS
 _STEPS = 512  # rows of the table for one cell; linear in between is right to 4e-7
 _WIDE = 3 * TAPS  # a row of the table: taps from −8 to 15, zero outside 0 … 7
 _BLOCK = 2048  # windows whose weights are held at a time
@@ -35,26 +33,6 @@ _GROUP_BYTES = 2**20  # grids that are transformed together stay in the cache of
 
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int32]
-
-
-@lru_cache(maxsize=64)
-def _fine_size(n: int) -> int:
-    """The least multiple of 4 without prime factors above 5 that is 1.25 n or more."""
-    size = max(_SMALLEST, int(np.ceil(_OVERSAMPLING * n / 4)) * 4)
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 4
-
-
-def _beta(n: int, fine: int) -> float:
-    """Shape of the kernel for the true oversampling, Eq. 5 of Beatty et al."""
-    ratio = fine / n
-    return float(np.pi * np.sqrt((TAPS / ratio) ** 2 * (ratio - 0.5) ** 2 - 0.8))
 
 
 def _kernel_table(beta: float) -> _Floats:
@@ -68,16 +46,6 @@ def _kernel_table(beta: float) -> _Floats:
     taps = np.arange(_WIDE)
     used = (taps >= TAPS) & (taps < 2 * TAPS)
     return np.where(used, np.i0(beta * np.sqrt(inside)) / np.i0(beta), 0).astype(np.float32)
-
-
-def _pixel_weights(n: int, fine: int, beta: float) -> NDArray[np.float64]:
-    """(n,) 1 over the kernel's Fourier transform at each pixel, with the sign that puts k = 0 at the grid's centre."""
-    r = np.arange(n) - n // 2
-    # ∫ I0(β √(1 − (2u/J)²)) exp(−2πi u r / fine) du = J sinh(s) / s, s = √(β² − (π J r / fine)²)
-    s = np.sqrt((beta**2 - (np.pi * TAPS * r / fine) ** 2).astype(np.complex128))
-    transform = np.where(abs(s) > 1e-6, TAPS * np.sinh(s) / np.where(s == 0, 1, s), TAPS).real / np.i0(beta)
-    weights: NDArray[np.float64] = np.where(r % 2 == 0, 1, -1) / transform
-    return weights
 
 
 @compiled
@@ -203,10 +171,10 @@ class CompiledNufft(ThreadedNufft):
         self, ktraj: NDArray[np.floating], matrix: tuple[int, int], device: torch.device, threads: int = 1
     ) -> None:
         super().__init__(ktraj, matrix, device, threads)
-        self._fine = (_fine_size(matrix[0]), _fine_size(matrix[1]))
-        betas = [_beta(n, fine) for n, fine in zip(matrix, self._fine, strict=True)]
+        self._fine = (fine_size(matrix[0]), fine_size(matrix[1]))
+        betas = [kernel_shape(n, fine) for n, fine in zip(matrix, self._fine, strict=True)]
         self._tables = np.stack([_kernel_table(beta).ravel() for beta in betas])
-        y, x = (_pixel_weights(n, f, b) for n, f, b in zip(matrix, self._fine, betas, strict=True))
+        y, x = (pixel_weights(n, f, b) for n, f, b in zip(matrix, self._fine, betas, strict=True))
         self._weights: tuple[_Floats, _Floats] = ((y * self._scale).astype(np.float32), x.astype(np.float32))
         self._windows: dict[int, _Windows] = {}
         self._scratch = threading.local()

@@ -22,13 +22,13 @@ MATRICES = [(32, 32), (33, 28), (31, 45), (20, 21), (2, 3)]
 
 
 def installed(backend: str) -> bool:
-    if backend == "cufinufft":
-        return find_spec("cufinufft") is not None and torch.cuda.is_available()
+    if backend in DEVICE:
+        return find_spec(backend) is not None and torch.cuda.is_available()
     return True
 
 
+DEVICE = {"cufinufft": "cuda", "triton": "cuda"}
 BACKENDS_HERE = [pytest.param(b, marks=[] if installed(b) else pytest.mark.skip("not installed")) for b in BACKENDS]
-DEVICE = {"cufinufft": "cuda"}
 
 
 def trajectory(matrix: tuple[int, int], n_frames: int = 4, n_samples: int = 300, seed: int = 0) -> NDArray[np.float64]:
