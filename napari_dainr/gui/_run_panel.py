@@ -15,6 +15,7 @@ from napari_dainr.gui._model import Model, Phase
 from napari_dainr.gui._parts import Note
 from napari_dainr.gui._score_plot import ScorePlot
 from napari_dainr.gui._session import Session
+from napari_dainr.gui._shortcuts import in_words
 from napari_dainr.gui._snapshots import SnapshotRow
 from napari_dainr.gui._time_layers import TimeLayers
 from napari_dainr.gui._truth import TruthChoice
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 MIRROR_S = 0.5
 """Seconds between moves of the activity panel's bar: each makes napari process events."""
 
-__all__ = ["ActivityMirror", "RunPanel", "progress_text"]
+KEYS = {
+    "start": "Alt-R", "pause": "Alt-T", "stop": "Alt-K", "save_recipe": "Alt-C", "save_run": "Alt-D", "export": "Alt-E",
+}  # fmt: skip
+"""Button → its key, in napari's words."""
+
+__all__ = ["KEYS", "ActivityMirror", "RunPanel", "progress_text"]
 
 
 def progress_text(progress: Progress) -> str:
@@ -165,7 +171,7 @@ class RunPanel(QWidget):
             if name in self.buttons:
                 self.buttons[name].setText(look.text)
                 self.buttons[name].setEnabled(look.enabled)
-                self.buttons[name].setToolTip(look.tip)
+                self.buttons[name].setToolTip(f"{look.tip} ({in_words(KEYS[name])})")
         phase = self._model.phase
         if phase is Phase.LOADING:
             self._show("reading and taking a first look…", busy=True)

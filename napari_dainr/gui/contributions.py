@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from napari_dainr.gui.widget import ReconstructionDock
 
 __all__ = [
+    "export_command",
     "get_reader",
     "open_dock_command",
     "pause_command",
     "read_kspace_file",
     "sample_cine",
     "sample_liver",
+    "save_recipe_command",
+    "save_run_command",
     "start_command",
     "stop_command",
 ]
@@ -129,13 +132,33 @@ def open_dock_command() -> None:
     _dock()
 
 
+def _press(name: str, otherwise: str) -> None:
+    """Press a button of the dock, or say why it cannot be pressed."""
+    if (dock := _dock()) is not None:
+        if dock.run_panel.buttons[name].isEnabled():
+            dock.run_panel.buttons[name].click()
+        else:
+            dock.banner.show_message("warning", f"{otherwise}: {dock.model.buttons[name].tip}")
+
+
 def start_command() -> None:
     """Start the reconstruction with the settings of the dock."""
-    if (dock := _dock()) is not None:
-        if dock.run_panel.buttons["start"].isEnabled():
-            dock.session.start()
-        else:
-            dock.banner.show_message("warning", f"Nothing was started: {dock.run_panel.buttons['start'].toolTip()}")
+    _press("start", "Nothing was started")
+
+
+def save_recipe_command() -> None:
+    """Write the settings to a file that the command line runs to the same result."""
+    _press("save_recipe", "There is no recipe to be saved")
+
+
+def save_run_command() -> None:
+    """Keep the run folder of the result."""
+    _press("save_run", "There is no run to be saved")
+
+
+def export_command() -> None:
+    """Write the result to a file."""
+    _press("export", "There is no series to be exported")
 
 
 def pause_command() -> None:

@@ -12,9 +12,10 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._dock import ScrollDock, find, find_or_open, theme_colours
 from napari_dainr.gui._model import Phase, Source
 from napari_dainr.gui._parts import Banner, Note, Section
-from napari_dainr.gui._run_panel import RunPanel
+from napari_dainr.gui._run_panel import KEYS, RunPanel
 from napari_dainr.gui._sections import DataSection, ReconstructionSection
 from napari_dainr.gui._session import Session
+from napari_dainr.gui._shortcuts import bind, unbind
 from napari_dainr.io import KSPACE_SUFFIXES
 from napari_dainr.io.export_formats import dialog_filter, with_suffix
 
@@ -67,6 +68,8 @@ class ReconstructionDock(ScrollDock):
         self.model.phase_changed.connect(self._follow_phase)
         self.destroyed.connect(self.session.abandon)
         napari_viewer.events.theme.connect(self._follow_theme)
+        self._keys = {KEYS[name]: button.click for name, button in self.run_panel.buttons.items()}
+        bind(napari_viewer, self, self._keys)
         self._follow_theme()
         self._follow_phase(self.model.phase)
 
@@ -88,6 +91,7 @@ class ReconstructionDock(ScrollDock):
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Closed: a fit stops and its result still reaches its layer; where the viewer is gone, all is dropped."""
         viewer.events.theme.disconnect(self._follow_theme)
+        unbind(viewer, self._keys)
         self.session.leave()
         self.run_panel.leave()
 

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_model.types import KeyBinding
 from npe2 import PluginManifest
 
 from napari_dainr.errors import InputError
+from napari_dainr.gui._dock import find, find_or_open
 from napari_dainr.gui._model import Phase
+from napari_dainr.gui._run_panel import KEYS
 from napari_dainr.gui._settings import ViewerSettings, viewer_settings
+from napari_dainr.gui.cine.dock import CineDock
+from napari_dainr.gui.compare.widget import CompareDock
+from napari_dainr.gui.curves.dock import CurvesDock
 from napari_dainr.gui.widget import ReconstructionDock, find_dock
+from napari_dainr.gui.xt.dock import XtDock
 from napari_dainr.recipe import load_recipe
 
 from .conftest import WAIT_MS, ScriptedEngine
@@ -75,6 +82,50 @@ def test_commands_of_the_palette(dock: ReconstructionDock, engine: ScriptedEngin
     assert dock.model.phase is Phase.RUNNING
     contributions.stop_command()
     qtbot.waitUntil(lambda: dock.model.phase is Phase.DONE, timeout=WAIT_MS)
+
+
+def test_keys_do_what_the_buttons_do_until_the_dock_is_closed(
+    dock: ReconstructionDock, viewer: Any, engine: ScriptedEngine, load_tiny: Any, qtbot: Any
+) -> None:
+    """Each button of the dock has a key, which its tooltip names; no key is given twice among all docks."""
+    engine.n_steps = 100_000
+    keys = {name: KEYS[name] for name in dock.run_panel.buttons}
+
+    def press(name: str) -> None:
+        dock.run_panel.refresh()
+        action = viewer.keymap[KeyBinding.from_str(keys[name])]
+        action(viewer)
+
+    press("start")
+    assert dock.model.phase is Phase.EMPTY, "a key does no more than its button"
+    load_tiny()
+    for name, phase in (("start", Phase.RUNNING), ("pause", Phase.PAUSED), ("pause", Phase.RUNNING)):
+        press(name)
+        assert dock.model.phase is phase, name
+    press("stop")
+    qtbot.waitUntil(lambda: dock.model.phase is Phase.DONE, timeout=WAIT_MS)
+    for name, button in dock.run_panel.buttons.items():
+        assert button.toolTip().endswith(f"({keys[name].replace('-', '+')})")
+    for kind in (CurvesDock, XtDock, CineDock, CompareDock):
+        find_or_open(viewer, kind)
+    opened = [dock, *(find(viewer, kind) for kind in (CurvesDock, XtDock, CineDock, CompareDock))]
+    given = [key for one in opened if one is not None for key in one._keys]
+    assert len(given) == len(set(given)) == 6 + 6 + 1 + 2 + 2
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: dock._viewer is None, timeout=WAIT_MS)
+    assert not any(KeyBinding.from_str(key) in viewer.keymap for key in keys.values())
+
+
+def test_what_cannot_be_saved_says_why(dock: ReconstructionDock) -> None:
+    from napari_dainr.gui import contributions
+
+    for command, words in (
+        (contributions.export_command, "no series to be exported"),
+        (contributions.save_run_command, "no run to be saved"),
+        (contributions.save_recipe_command, "no recipe to be saved"),
+    ):
+        command()
+        assert words in dock.banner.text.text()
 
 
 def test_open_refuses_a_missing_file(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._background import in_background
 from napari_dainr.gui._dock import ScrollDock
 from napari_dainr.gui._parts import Banner, Note, Section
+from napari_dainr.gui._shortcuts import bind, unbind
 from napari_dainr.gui._time_layers import frame_times, title_of, to_pixels
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.cine.export_form import ExportForm
@@ -122,8 +123,8 @@ class CineDock(ScrollDock):
         self.export_button.clicked.connect(self.ask_export)
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.dims.events.point.connect(self._slider_moved)
-        napari_viewer.bind_key("Alt-A", self._key_play, overwrite=True)
-        napari_viewer.bind_key("Alt-G", self._key_export, overwrite=True)
+        self._keys = {"Alt-A": self.play_panel.toggle, "Alt-G": self.ask_export}
+        bind(napari_viewer, self, self._keys)
         self._follow_layer()
         self._show_job()
 
@@ -318,16 +319,9 @@ class CineDock(ScrollDock):
 
     # ---------------------------------------------------------------- keys and leaving
 
-    def _key_play(self, _: object) -> None:
-        self.play_panel.toggle()
-
-    def _key_export(self, _: object) -> None:
-        self.ask_export()
-
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Stop playing and writing; what is half written goes."""
         self.cancel()
         viewer.dims.events.point.disconnect(self._slider_moved)
-        for key in ("Alt-A", "Alt-G"):
-            viewer.bind_key(key, None)
+        unbind(viewer, self._keys)
         self.play_panel.leave()

@@ -15,6 +15,7 @@ from napari_dainr.gui._model import Phase
 from napari_dainr.gui._parts import Banner, Note, Section
 from napari_dainr.gui._series_layers import is_derived
 from napari_dainr.gui._session import Session
+from napari_dainr.gui._shortcuts import bind, unbind
 from napari_dainr.gui._time_layers import TimeLayers
 from napari_dainr.gui.compare.derived import DerivedLayers
 from napari_dainr.gui.compare.field import FieldSection
@@ -95,17 +96,10 @@ class CompareDock(ScrollDock):
         self.grid.toggled.connect(self._grid_toggled)
         self.time_layers.listed.connect(self._offer)
         self.time_layers.changed.connect(self.measure.soon)
-        napari_viewer.bind_key("Alt-S", self._key_grid, overwrite=True)
-        napari_viewer.bind_key("Alt-Q", self._key_queue, overwrite=True)
+        self._keys = {"Alt-S": self.grid_button.click, "Alt-Q": self.queue.run.click}
+        bind(napari_viewer, self, self._keys)
         self._attach(self._find_session())
         self._offer()
-
-    def _key_grid(self, _: object) -> None:
-        self.grid_button.toggle()
-
-    def _key_queue(self, _: object) -> None:
-        if self.queue.run.isEnabled():
-            self.queue.start()
 
     def tell(self, kind: str, sentence: str, details: str) -> None:
         """One sentence in the dock."""
@@ -210,8 +204,7 @@ class CompareDock(ScrollDock):
             part.leave()
         if window_is_there(viewer):
             self.grid.leave()
-            for key in ("Alt-S", "Alt-Q"):
-                viewer.bind_key(key, None)
+            unbind(viewer, self._keys)
         else:
             self.grid.forget()
 

@@ -8,8 +8,8 @@ from napari_dainr.gui.curves.dock import CurvesDock
 __all__ = [
     "copy_command", "draw_aorta_command", "draw_liver_command", "draw_myocardium_command", "draw_other_command",
     "draw_portal_vein_command", "draw_ventricle_command", "duplicate_command", "export_curves_command",
-    "export_figure_command", "load_regions_command", "lock_command", "open_command", "redo_command",
-    "rename_command", "save_regions_command", "undo_command",
+    "export_figure_command", "export_phases_command", "export_quantities_command", "load_regions_command",
+    "lock_command", "open_command", "redo_command", "rename_command", "save_regions_command", "undo_command",
 ]  # fmt: skip
 
 
@@ -100,6 +100,18 @@ def export_curves_command() -> None:
     """Ask for a file and write the curves."""
     if (dock := _dock()) is not None:
         dock.files.ask_curves()
+
+
+def export_quantities_command() -> None:
+    """Ask for a file and write the table of quantities."""
+    if (dock := _dock()) is not None:
+        dock.files.ask_quantities()
+
+
+def export_phases_command() -> None:
+    """Ask for a file and write the contrast phases."""
+    if (dock := _dock()) is not None:
+        dock.files.ask_phases()
 
 
 def export_figure_command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
@@ -14,6 +15,7 @@ from napari_dainr.analysis.curves import MODES
 from napari_dainr.analysis.regions import ROLES, RegionSet
 from napari_dainr.gui._dock import BottomDock
 from napari_dainr.gui._parts import Banner
+from napari_dainr.gui._shortcuts import bind, unbind
 from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 from napari_dainr.gui.curves.figure import FigurePlan
 from napari_dainr.gui.curves.files import CurveFiles
@@ -139,12 +141,8 @@ class CurvesDock(BottomDock):
         self.reader.listed.connect(self._series_listed)
         self.reader.failed.connect(lambda failed: self.tell("error", failed.message, failed.details))
         viewer.events.theme.connect(self._follow_theme)
-        for number, role in enumerate(ROLES, 1):
-            key = f"Alt-{number}"
-            viewer.bind_key(key, lambda _, role=role: self.draw_role(role), overwrite=True)
-            shortcut = QShortcut(QKeySequence(f"Alt+{number}"), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(lambda role=role: self.draw_role(role))
+        self._keys = {f"Alt-{number}": partial(self.draw_role, role) for number, role in enumerate(ROLES, 1)}
+        bind(viewer, self, self._keys)
         copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.tables.quantities)
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(self.files.copy_quantities)
@@ -155,8 +153,7 @@ class CurvesDock(BottomDock):
         self.time_link.close()
         self.label_colours.close()
         viewer.events.theme.disconnect(self._follow_theme)
-        for number in range(1, len(ROLES) + 1):
-            viewer.bind_key(f"Alt-{number}", None)
+        unbind(viewer, self._keys)
         self.files.close()
         self.reader.close()
         self.regions.close()

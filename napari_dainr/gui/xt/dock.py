@@ -14,6 +14,7 @@ from napari_dainr.errors import DainrError
 from napari_dainr.gui._background import in_background
 from napari_dainr.gui._dock import BottomDock, theme_colours
 from napari_dainr.gui._parts import Banner, ComboBox, Note
+from napari_dainr.gui._shortcuts import bind, unbind
 from napari_dainr.gui._time_layers import TimeLayers, frame_times, pixel_mm, title_of
 from napari_dainr.gui._worker import Failed, as_failed_write
 from napari_dainr.gui.xt.line import LineLayer, Tool
@@ -109,7 +110,8 @@ class XtDock(BottomDock):
             menu_of_series.aboutToShow.connect(self._fill_menu)
         napari_viewer.dims.events.point.connect(self._follow_slider)
         napari_viewer.events.theme.connect(self._follow_theme)
-        napari_viewer.bind_key("Alt-X", self._key_new_line, overwrite=True)
+        self._keys = {"Alt-X": self.new_line}
+        bind(napari_viewer, self, self._keys)
         self._follow_theme()
         self.refresh()
 
@@ -291,14 +293,11 @@ class XtDock(BottomDock):
 
     # ---------------------------------------------------------------- keys and leaving
 
-    def _key_new_line(self, _: object) -> None:
-        self.new_line()
-
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Let go of layers and slider; the line stays where it is."""
         viewer.dims.events.point.disconnect(self._follow_slider)
         viewer.events.theme.disconnect(self._follow_theme)
-        viewer.bind_key("Alt-X", None)
+        unbind(viewer, self._keys)
         self.time_layers.close()
         self.line.close()
         self._wait.stop()
