@@ -22,13 +22,13 @@ from napari_dainr.gui._model import Source
 
 def tour(window: Window) -> None:
     """One window from start to end: data, invalid field, running, done, failed."""
-    viewer, dock, shoot = window.viewer, window.dock, window.shoot
-    shoot("empty", 1.2)
+    viewer, dock, shoot, look = window.viewer, window.dock, window.shoot, window.look
+    look("empty", 1.2)
     window.load(Source(sample="cine"))
-    shoot("loaded")
+    look("loaded")
     spokes = dock.model.form.spokes_per_frame
     dock.reconstruction.spokes.setValue(99_999)
-    shoot("invalid")
+    look("invalid")
     dock.reconstruction.spokes.setValue(spokes)
     dock.session.start()
     wait_until(lambda: (dock.run_panel.plot.n_points > 25 and len(viewer.layers) > 1) or has_ended(dock))
@@ -38,7 +38,7 @@ def tour(window: Window) -> None:
     shoot("done")
     dock.ensureWidgetVisible(dock.banner)
     dock.reconstruction.method_box.open()
-    shoot("settings")
+    look("settings")
     dock.reconstruction.method_box.fold()
     with tempfile.TemporaryDirectory() as scratch:
         notes = Path(scratch) / "notes.h5"
@@ -46,7 +46,7 @@ def tour(window: Window) -> None:
         dock.open_path(notes)
         wait_until(lambda: has_ended(dock))
     dock.verticalScrollBar().setValue(0)
-    shoot("error")
+    look("error")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def tour(window: Window) -> None:
     show("parts")
     compare.parts.show_part("phase")
     wait_until(lambda: any(layer.name.startswith("phase") for layer in viewer.layers))
-    shoot("phase")
+    window.look("compare-phase", 2)
     compare.parts.show_part("magnitude")
     show("render")
     compare.render_section.scale.setValue(1.5)

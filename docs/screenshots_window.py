@@ -23,9 +23,9 @@ LOOKS = (("dark", (1600, 1000), ""), ("light", (1280, 720), "-light-small"))
 class Window:
     """A new viewer with the reconstruction dock; its pictures go to a folder, and end in ``tag``."""
 
-    def __init__(self, folder: Path, theme: str, size: tuple[int, int], tag: str) -> None:
+    def __init__(self, folder: Path, theme: str, size: tuple[int, int], tag: str, all_of_them: bool) -> None:
         get_settings().appearance.theme = theme
-        self.folder, self.tag = folder, tag
+        self.folder, self.tag, self.all_of_them = folder, tag, all_of_them
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(*size)
         self.dock = open_dock(self.viewer)
@@ -34,6 +34,11 @@ class Window:
         """Take a picture of the whole window after some time to draw it."""
         settle(seconds)
         self.viewer.screenshot(str(self.folder / f"{name}{self.tag}.png"), canvas_only=False, flash=False)
+
+    def look(self, name: str, seconds: float = 0.6) -> None:
+        """A picture that no page shows, to be looked at with ``--all``."""
+        if self.all_of_them:
+            self.shoot(name, seconds)
 
     def load(self, source: Source) -> None:
         """Open data and wait for the first look."""
@@ -51,7 +56,7 @@ def take(*tours: Callable[[Window], None], description: str | None) -> None:
     """Read the command line and make the pictures of all tours, a window for each; give the theme back at the end."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "images")
-    parser.add_argument("--all", action="store_true", help="also small windows and the light theme")
+    parser.add_argument("--all", action="store_true", help="also small windows, light theme, and what no page shows")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     QApplication.instance() or QApplication([])
@@ -59,7 +64,7 @@ def take(*tours: Callable[[Window], None], description: str | None) -> None:
     try:
         for theme, size, tag in LOOKS if arguments.all else LOOKS[:1]:
             for tour in tours:
-                window = Window(arguments.output, theme, size, tag)
+                window = Window(arguments.output, theme, size, tag, arguments.all)
                 tour(window)
                 window.close()
     finally:

@@ -66,7 +66,7 @@ def _tour(window: Window) -> None:
     cine.ensureWidgetVisible(cine.export_button)
     cine.verticalScrollBar().setValue(cine.verticalScrollBar().maximum())
     settle(1.0)
-    shoot("cine-export")
+    window.look("cine-export")
     if not window.tag:
         cine.form.enlarge.setCurrentIndex(0)
         cine.form.interpolation.setCurrentIndex(0)
