@@ -124,5 +124,6 @@ def step_data_dual(problem: Problem, dual: Tensor, ahead: Tensor, sigma: Tensor)
 
 
 def relative_change(new: Tensor, old: Tensor) -> Tensor:
-    """‖new − old‖ / ‖new‖."""
-    return torch.linalg.vector_norm(new - old) / torch.linalg.vector_norm(new).clamp_min(1e-20)
+    """‖new − old‖ / ‖new‖; of real and imaginary parts, since moduli take ten times as long."""
+    change, size = (torch.linalg.vector_norm(torch.view_as_real(values)) for values in (new - old, new))
+    return change / size.clamp_min(1e-20)
