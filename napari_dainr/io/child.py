@@ -73,12 +73,16 @@ def label(path: Path) -> str:
 
 
 def memory_cap(file_bytes: int) -> int:
-    """Bytes a reader may take: half of the memory up to 8 GiB, more for a file that needs it, never above 80 %."""
+    """Bytes a reader may take: half of the memory up to 8 GiB, more for a file that needs it, never above 80 %.
+
+    Small files get less, 2 GiB and 400 times their size: where a damaged one asks HDF5 for 4 GB, it is not even filled.
+    """
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         total = 8 << 30
-    return int(min(0.8 * total, max(min(0.5 * total, 8 << 30), 4 * file_bytes)))
+    usual = min(0.5 * total, 8 << 30, (2 << 30) + 400 * file_bytes)
+    return int(min(0.8 * total, max(usual, 4 * file_bytes)))
 
 
 def read_in_child(reader: str, path: Path, timeout_s: float | None = None, **options: Any) -> Extracted:
