@@ -132,6 +132,15 @@ class GraspMethod(Method):
             state.change = float(change)
         return {"data": residual.abs().mean(), "change": change}
 
+    def objective(self, problem: Problem, state: GraspState) -> float:
+        """Value of the objective at the state's series; for tests and benchmarks, no step needs it."""
+        residual = problem.forward(state.x, list(range(problem.n_frames))) - problem.kdata
+        value = 0.5 * float((residual.abs() ** 2).sum()) + state.lam * float(temporal_difference(state.x).abs().sum())
+        if state.space_dual is not None:
+            gradient = torch.linalg.vector_norm(spatial_gradient(state.x), dim=0)
+            value += state.lam * self.config.space_factor * float(gradient.sum())
+        return value
+
     def image(self, state: GraspState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         return draw_series(state.x, frames, scale)
 

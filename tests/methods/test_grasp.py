@@ -75,6 +75,7 @@ def test_is_near_the_minimum_where_it_stops(tiny_problem: Problem) -> None:
     while not method.done(state):
         method.step(tiny_problem, state)
     least = objective(tiny_problem, solve(tiny_problem, 600).x, LAM)
+    assert method.objective(tiny_problem, state) == pytest.approx(objective(tiny_problem, state.x, LAM), rel=1e-5)
     assert state.step < method.n_steps
     assert least < objective(tiny_problem, state.x, LAM) < 1.02 * least
 
