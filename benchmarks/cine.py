@@ -66,6 +66,12 @@ def cines(image: NDArray[np.float32], folder: Path) -> None:
         print(f"{name:28s}{took} {megabytes:8.1f} MB   {n} frames of {size} × {size}, read back")
 
 
+def tell_gaps(name: str, found: NDArray[np.float64]) -> None:
+    """Print milliseconds between ticks of the event loop."""
+    p50, p99 = np.percentile(found, (50, 99))
+    print(f"event loop, {name:28s}{p50:8.1f} ms median, {p99:.1f} ms 99 %, {found.max():.1f} ms longest")
+
+
 def viewer(image: NDArray[np.float32], folder: Path) -> None:
     """Print what the docks cost the event loop."""
     kept = cine_settings()
@@ -94,13 +100,15 @@ def viewer(image: NDArray[np.float32], folder: Path) -> None:
     pause(1)
     gaps.take()
     cine.play_panel.toggle()
-    for number in range(TURNS):
-        cine.export(folder / f"gui-{number}.gif")
-        wait_until(lambda: cine.job is None)
-    found = gaps.take()
+    pause(3)
+    tell_gaps("playing", gaps.take())
+    for suffix in (".gif", ".mp4"):
+        for number in range(TURNS):
+            cine.export(folder / f"gui-{number}{suffix}")
+            wait_until(lambda: cine.job is None)
+            assert (folder / f"gui-{number}{suffix}").is_file(), "not written"
+        tell_gaps(f"playing, writing {suffix}", gaps.take())
     cine.play_panel.toggle()
-    p50, p99 = np.percentile(found, (50, 99))
-    print(f"{'event loop, playing, writing':28s}{p50:8.1f} ms median, {p99:.1f} ms 99 %, {found.max():.1f} ms longest")
     window.close()
     remember(kept)
 
@@ -110,11 +118,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--only", choices=("files", "viewer"))
     arguments = parser.parse_args()
     image = series(arguments.frames, arguments.size)
     with tempfile.TemporaryDirectory() as folder:
-        cines(image, Path(folder))
-        viewer(image, Path(folder))
+        if arguments.only != "viewer":
+            cines(image, Path(folder))
+        if arguments.only != "files":
+            viewer(image, Path(folder))
 
 
 if __name__ == "__main__":

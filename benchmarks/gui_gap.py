@@ -1,4 +1,4 @@
-"""How well the viewer keeps up while a real fit runs: event-loop gaps, preview rate, answer to Stop.
+"""How well the viewer keeps up while a real fit runs and a region is dragged: event-loop gaps, preview rate, Stop.
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/gui_gap.py [FILE]
 
@@ -11,14 +11,20 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import napari
 import numpy as np
+from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from numpy.typing import NDArray
 from qtpy.QtCore import QEventLoop, Qt, QTimer
+from wrapt import ObjectProxy
 
+from napari_dainr.analysis.regions import Region, ellipse_corners
+from napari_dainr.gui._dock import find_or_open
 from napari_dainr.gui._model import Phase, Source
+from napari_dainr.gui.curves.dock import CurvesDock
 from napari_dainr.gui.widget import open_dock
 
 TICK_MS = 5
@@ -64,6 +70,34 @@ def pause(seconds: float) -> None:
     wait_until(lambda: time.monotonic() > end)
 
 
+def drag(curves: CurvesDock, seconds: float) -> int:
+    """Drag the region to and fro, by what napari calls when a mouse moves, every 20 ms; how often that was."""
+    layer, moves = curves.regions.layer, 0
+    assert layer is not None
+    layer.mode = "select"
+    start = np.asarray(layer.data_to_world(np.mean(layer.data[0], axis=0)))[-2:]
+
+    def event(kind: str, at: NDArray[np.float64]) -> SimpleNamespace:
+        return SimpleNamespace(
+            type=kind, position=tuple(at), pos=tuple(5 * at[::-1]), is_dragging=kind == "mouse_move", modifiers=[],
+            button=1, view_direction=None, up_direction=None, dims_displayed=(0, 1), dims_point=(0.0, 0.0),
+        )  # fmt: skip
+
+    def move() -> None:
+        nonlocal moves
+        moves += 1
+        mouse_move_callbacks(layer, event("mouse_move", start + 8.0 * np.sin(moves / 20)))
+
+    mouse_press_callbacks(layer, ObjectProxy(event("mouse_press", start)))
+    timer = QTimer()
+    timer.timeout.connect(move)
+    timer.start(20)
+    pause(seconds)
+    timer.stop()
+    mouse_release_callbacks(layer, event("mouse_release", start))
+    return moves
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -101,6 +135,15 @@ def main() -> None:
     rate = (len(previews) - 1) / (previews[-1] - previews[0]) if len(previews) > 1 else 0.0
     progress = dock.run_panel.bar.text()
 
+    curves = find_or_open(viewer, CurvesDock)
+    centre = np.array(layer.data.shape[1:]) * layer.scale[1:] / 2
+    curves.regions.ensure(layer)
+    curves.regions.add(Region(ellipse_corners(tuple(centre), (12.0, 12.0)), "ellipse", "LV"))
+    pause(2)
+    gaps.take()
+    moves = drag(curves, arguments.seconds)
+    parts["fitting and dragging"] = gaps.take()
+
     asked = time.perf_counter()
     dock.session.stop()
     wait_until(lambda: "stopped at step" in dock.banner.text.text() or dock.model.phase is not Phase.STOPPING)
@@ -113,6 +156,7 @@ def main() -> None:
     for name, values in parts.items():
         p50, p95, p99 = np.percentile(values, (50, 95, 99))
         print(f"{name:24s}{p50:8.1f}{p95:8.1f}{p99:8.1f}{values.max():8.1f}")
+    print(f"the region was dragged {moves} times; its curve has {len(curves.reader.readings)} readings")
     print(f"previews: {rate:.2f} per second; last progress: {progress}")
     print(f"stop: fit ended and the dock says so {answered_s:.2f} s after the click;")
     print(f"      result drawn, saved and shown {stopped_s:.2f} s after the click")
