@@ -3,7 +3,7 @@
 #   make test         the tests, in a virtual screen where the system has one
 #   make test-all     the same with the slow ones
 #   make test QT=pyside6   the tests with the other Qt binding, in an environment of its own
-#   make fuzz         10,000 damaged files of each kind that is read, two hours of one core; MUTANTS for another number
+#   make fuzz         10,000 damaged files of each kind that is read, an hour of one core; MUTANTS for another number
 #   make lint         ruff, mypy, import-linter, typos
 #   make bench        benchmarks, one after the other; BENCH=benchmarks/NAME.py for one (gpu.py runs only so)
 #   make screenshots  pictures of the viewer for the docs
