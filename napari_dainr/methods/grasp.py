@@ -47,7 +47,7 @@ __all__ = ["LAMBDA_PER_NOISE", "GraspMethod", "GraspState", "auto_lambda"]
 
 DATA_SHARE = 0.5
 """What the data get of the budget of steps where there is a spatial penalty, which gets the rest."""
-LAMBDA_PER_NOISE = 0.6
+LAMBDA_PER_NOISE = 0.7
 """λ over the standard deviation of the noise of a sample."""
 
 

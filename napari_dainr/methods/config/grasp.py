@@ -28,4 +28,4 @@ class GraspConfig(MethodConfig):
         description="Weight of spatial total variation, as a multiple of λ; 0 is GRASP as published.",
     )
     n_steps: SolverSteps = 120
-    tolerance: SolverTolerance = 1.5e-3
+    tolerance: SolverTolerance = 2.5e-3
