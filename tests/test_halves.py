@@ -65,6 +65,9 @@ def test_command_line_starts_without_torch_or_qt() -> None:
 
 
 def test_engine_loads_no_qt_and_no_napari() -> None:
-    loaded = loaded_by(modules_under("engine", "probe", "methods", "coils", "ops", "inr"))
+    modules = modules_under("engine", "probe", "methods", "coils", "ops", "inr")
+    if find_spec("triton") is None:  # kernels cannot be written down without it; who uses them asks first
+        modules = [name for name in modules if not name.endswith("_triton")]
+    loaded = loaded_by(modules)
     assert "torch" in loaded
     assert not loaded & QT_AND_NAPARI
