@@ -246,7 +246,7 @@ class Tables(QTabWidget):
         self.phases = PhaseTable()
         self.agent = ComboBox([(key, text.partition(" (")[0].capitalize()) for key, text in AGENTS.items()],
                               "Contrast agent; it decides how late phases are called.")  # fmt: skip
-        self.agent.setMinimumWidth(150)
+        self.agent.setMinimumWidth(168)
         self.reset = QPushButton("Suggest again")
         self.reset.setToolTip("Forget the changes and take the suggestion.")
         self.phase_note = Note()
