@@ -26,10 +26,10 @@ SIDE = 40
 FRAMES = 40
 """Frames of the small problem at most; they are taken from the middle of the series."""
 COILS = 4
-LEAST_SPOKES = 2
+LEAST_SPOKES = 3
 RIM = 0.9
 """Of the radius of k-space: what lies farther out is noise to the solvers (methods/primal_dual.py, `noise_level`)."""
-GROWTH = 0.3
+GROWTH = 0.15
 """Iterations grow with the side of the matrix to this power: fitted on docs/adr/0011-forecast.md's first table."""
 
 

@@ -25,7 +25,7 @@ from napari_dainr.data import BinnedKSpace, KSpace, bin_spokes
 from napari_dainr.errors import DainrError
 from napari_dainr.hollow import Sizes, Walk, timed
 from napari_dainr.inr.parallel import threads_for_a_trial
-from napari_dainr.machine import torch_on_one_thread
+from napari_dainr.machine import HighestMemory, give_back_memory, torch_on_one_thread
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.fit import make_method
 from napari_dainr.methods.held_out import LEAST_SPOKES
@@ -44,8 +44,15 @@ CUT_STEPS = 3
 """Steps of each stage that are tried."""
 STRIP_VOXELS = 400_000
 """Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
-SLACK = 32 << 20
-"""Bytes that allocator, threads and transforms' plans keep beside the arrays."""
+SLACK = 40 << 20
+"""Bytes that threads, plans of Fourier transforms and code that is compiled on the way keep beside the arrays."""
+LOOSE_ALONE, LOOSE = 1.3, 1.9
+"""What arrays of all frames take of the process over what they hold, with one thread and with several: an allocator
+keeps what a thread has freed for that thread."""
+MOST_LOOSE = 3
+"""What drawing may take at most over what its arrays hold; above it, something else has taken it."""
+MAPPED_BYTES = 32 << 20
+"""Arrays from this size on go back to the system at once when they are freed; such are not taken loosely."""
 SMALL_SIDES = (32, 64)
 """Sides of the images with which the preparation is tried, pixels."""
 DRAWN_SIDE = 512
@@ -236,18 +243,20 @@ class _Probe:
         return more + max(more - few, 0.0) / (more_pixels - few_pixels) * (self.sizes.pixels - more_pixels)
 
     def _prepared(self, shrink: float) -> tuple[float, int]:
-        """Seconds and pixels of a preparation whose matrix, readouts and frames are shorter by this factor."""
+        """Seconds and pixels of a preparation whose sides, readouts and spokes are fewer by this factor.
+
+        So samples are as many for a pixel as in the whole, and all that takes long goes by pixels.
+        """
         self._go_on()
-        frames = max(1, round(self.sizes.frames / shrink))
+        spokes = max(1, round(self.binned.spokes_per_frame / shrink))
         matrix = (max(2, round(self.sizes.matrix[0] / shrink)), max(2, round(self.sizes.matrix[1] / shrink)))
         radius = np.abs(self.binned.ktraj[0] / np.asarray(self.sizes.matrix)).max(axis=(0, 2))
         keep = np.flatnonzero(radius <= radius.max() / shrink)
         rows, columns = (np.arange(m) * n // m for m, n in zip(matrix, self.sizes.matrix, strict=True))
         small = replace(
             self.binned,
-            kdata=np.ascontiguousarray(self.binned.kdata[:frames, :, :, keep]),
-            ktraj=self.binned.ktraj[:frames, :, keep],
-            times_s=self.binned.times_s[:frames],
+            kdata=np.ascontiguousarray(self.binned.kdata[:, :, :spokes, keep]),
+            ktraj=np.ascontiguousarray(self.binned.ktraj[:, :spokes, keep]),
             matrix=matrix,
             csm=None if self.binned.csm is None else self.binned.csm[:, rows[:, None], columns],
         )
@@ -296,7 +305,8 @@ class _Probe:
         s = self.sizes
         raw, kdata = (COMPLEX * s.frames * n * s.samples for n in (s.raw_coils, s.coils))
         images = COMPLEX * s.frames * s.coils * s.pixels
-        maps, trajectory = COMPLEX * s.coils * s.pixels, 40 * s.frames * s.samples
+        # Positions of samples in double precision, and what the transform knows of each of them.
+        maps, trajectory = COMPLEX * s.coils * s.pixels, 48 * s.frames * s.samples
         covariance = 3 * COMPLEX * s.coils**2 * s.pixels
         # methods/problem.py: compression; averages and maps; the scale, by the images of all frames.
         preparing = raw + trajectory + max(2 * raw + kdata, 3 * kdata + covariance, maps + 4 * kdata + 2 * images)
@@ -305,25 +315,40 @@ class _Probe:
         for name, more in large.parts.items():
             few = small.parts[name]
             # Where a step sees but a few frames, they and the members are worked on beside each other, not one by one.
-            together = 1 if name == "start" or few.rows != more.rows else self._side_by_side
+            whole = name == "start" or few.rows != more.rows
+            together = 1 if whole else self._side_by_side
             stays = self._to_all(few.before, more.before)
-            peaks.append(kept + stays + together * max(self._to_all(few.peak, more.peak) - stays, 0))
+            held = [kept + stays + together * max(self._to_all(few.peak, more.peak) - stays, 0)]
             for kind, (live, rows) in more.held.items():
                 few_live, few_rows = few.held.get(kind, (live, rows))
                 n = min(self._to_all(few_rows, rows), s.frames)
                 per_row = COMPLEX * s.coils * ((2 if kind == "adjoint" else 1) * s.pixels + 3 * s.samples)
                 passing = self._to_all(few_live, live) - stays
-                peaks.append(kept + stays + together * max(passing, 0) + n * per_row)
+                held.append(kept + stays + together * max(passing, 0) + n * per_row)
+            loose = whole and self.device.type == "cpu" and images / self.threads < MAPPED_BYTES
+            peaks.append(max(held) * (1 if not loose else LOOSE if self.threads > 1 else LOOSE_ALONE))
         state = self._to_all(small.state_bytes, large.state_bytes)
         peaks.append(kept + 3 * state)
-        peaks.append(kept + state + 4 * self._drawn_bytes + self._drawing_bytes(large))
-        return int(max(peaks)) + (SLACK if self.device.type == "cpu" else 0)
+        slack = SLACK if self.device.type == "cpu" else 0
+        drawing = kept + state + 4 * self._drawn_bytes + self._drawing_bytes(large)
+        return int(max(max(peaks) + slack, drawing + slack / 2))  # part of the slack is seen in the drawing itself
 
     def _drawing_bytes(self, walk: Walk) -> int:
-        """What drawing two frames takes while it lasts; members are drawn beside each other."""
+        """What drawing takes while it lasts, beside what is drawn.
+
+        Counted with two frames by one thread; and on the CPU it is looked at what the process takes, which can be
+        three times as much as the arrays hold. Other threads of the process are seen there too, so within bounds.
+        """
         tried = self._drawn_scale(self.recipe.scale)
-        members = min(self.threads, getattr(self.config, "members", None) or 1) if self.device.type == "cpu" else 1
-        return int(members * walk.draw_bytes(min(2, walk.n_frames), tried) * (self.recipe.scale / tried) ** 2)
+        on_cpu = self.device.type == "cpu"
+        members = min(self.threads, getattr(self.config, "members", None) or 1) if on_cpu else 1
+        taken = members * walk.draw_bytes(min(2, walk.n_frames), tried)
+        if on_cpu:
+            give_back_memory()
+            with threads_for_a_trial(self.threads), HighestMemory() as memory:
+                walk.draw(2 * self.threads, tried)
+            taken = int(np.clip(memory.rise, taken, MOST_LOOSE * taken))
+        return int(taken * (self.recipe.scale / tried) ** 2)
 
     def _drawn_scale(self, scale: float) -> float:
         """The scale at which drawing is tried."""
