@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_dainr.gui._figures import duration, gigabytes
 from napari_dainr.gui._forecast_line import ForecastLine
@@ -146,6 +146,10 @@ class RunPanel(QWidget):
         self.actions = QWidget()
         column = QVBoxLayout(self.actions)
         column.setContentsMargins(6, 4, 6, 4)
+        edge = QFrame()  # between what scrolls and what stays
+        edge.setFixedHeight(1)
+        edge.setStyleSheet("background-color: rgba(128, 128, 128, 120);")
+        column.addWidget(edge)
         column.addWidget(self.forecast)
         column.addLayout(run_row)
         column.addWidget(self.bar)
