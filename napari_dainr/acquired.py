@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError
+from napari_dainr.plane import Plane
 
 __all__ = ["Acquired", "Partitions"]
 
@@ -85,6 +86,9 @@ class Acquired:
         Bandwidth of the image readout over that of the noise scan.
     csm : (slice, coil, y, x) complex64 or None
         Coil sensitivity maps stored with the data.
+    planes : (slice,) Planes, or ()
+        Where each slice lies in the patient, in the order of ``kdata``; a stack of partitions has one, its middle.
+        Empty where the file does not say.
     left_out
         Readouts that are no image data: kind → number.
     detected, assumed
@@ -114,6 +118,7 @@ class Acquired:
     noise: NDArray[np.complex64] | None = None
     noise_bandwidth_ratio: float = 1.0
     csm: NDArray[np.complex64] | None = None
+    planes: tuple[Plane, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     detected: dict[str, str] = field(default_factory=dict)
     assumed: dict[str, str] = field(default_factory=dict)
@@ -131,6 +136,7 @@ class Acquired:
                 and (self.frames is None or self.frames.shape == (spokes,))
                 and (self.noise is None or (self.noise.ndim == 2 and len(self.noise) == coils))
                 and (self.csm is None or (self.csm.ndim == 4 and self.csm.shape[1] == coils))
+                and len(self.planes) in (0, 1 if self.third == "partition" else thirds)
                 and (self.third == "partition") == (self.partitions is not None)
                 and (self.partitions is None or len(self.partitions.numbers) == thirds)
                 and all(

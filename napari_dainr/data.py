@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError
+from napari_dainr.plane import Plane
 
 __all__ = ["BinnedKSpace", "ImageSeries", "KSpace", "bin_spokes"]
 
@@ -46,6 +47,8 @@ class KSpace:
         Number of spokes per frame, where the file says so.
     csm : (slice, coil, y, x) complex64 or None
         Coil sensitivity maps, where the file holds them.
+    planes : (slice,) Planes, or ()
+        Where each slice lies in the patient; empty where the file does not say.
     """
 
     kdata: NDArray[np.complex64]
@@ -58,9 +61,14 @@ class KSpace:
     assumed: dict[str, str] = field(default_factory=dict)
     spokes_per_frame_hint: int | None = None
     csm: NDArray[np.complex64] | None = None
+    planes: tuple[Plane, ...] = ()
 
     def __post_init__(self) -> None:
         n = self.name
+        _expect(
+            len(self.planes) in (0, len(self.kdata)),
+            f"{n}: there are positions of {len(self.planes)} slices, but {len(self.kdata)} slices.",
+        )
         _expect(self.kdata.ndim == 4, f"{n}: kdata has {self.kdata.ndim} axes, not (slice, coil, spoke, readout).")
         spokes, readout = self.kdata.shape[2:]
         _expect(
@@ -130,6 +138,8 @@ class BinnedKSpace:
         As in :class:`KSpace`.
     csm : (coil, y, x) complex64 or None
         Coil sensitivity maps of the slice, where the file holds them.
+    plane
+        Where the slice lies in the patient; None where the file does not say.
     """
 
     kdata: NDArray[np.complex64]
@@ -140,6 +150,7 @@ class BinnedKSpace:
     fov_mm: tuple[float, float]
     name: str = "k-space"
     csm: NDArray[np.complex64] | None = None
+    plane: Plane | None = None
 
     @property
     def n_frames(self) -> int:
@@ -179,6 +190,8 @@ class ImageSeries:
         Name of the method that made it.
     info : dict
         Further facts, JSON-able: the recipe, the scale ratio, figures of the fit.
+    plane
+        Where the slice lies in the patient; None where that is not known.
     """
 
     image: NDArray[np.complex64]
@@ -188,6 +201,7 @@ class ImageSeries:
     interpolated: NDArray[np.bool_]
     method: str
     info: dict[str, Any] = field(default_factory=dict)
+    plane: Plane | None = None
 
     def __post_init__(self) -> None:
         _expect(self.image.ndim == 3, f"an image series has axes (frame, y, x), not {self.image.ndim}.")
@@ -244,4 +258,5 @@ def bin_spokes(kspace: KSpace, spokes_per_frame: int, slice_index: int = 0) -> B
         fov_mm=kspace.fov_mm,
         name=kspace.name,
         csm=None if kspace.csm is None else kspace.csm[slice_index],
+        plane=kspace.planes[slice_index] if kspace.planes else None,
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_dainr.data import BinnedKSpace, ImageSeries
 from napari_dainr.methods.base import Method
+from napari_dainr.plane import Plane, plane_of
 from napari_dainr.recipe import Recipe
 
 __all__ = ["SeriesGrid"]
@@ -20,23 +21,31 @@ __all__ = ["SeriesGrid"]
 
 @dataclass(frozen=True)
 class SeriesGrid:
-    """Times of the measured frames (seconds), matrix and field of view (y, x), and the unit of the scaled image."""
+    """Times of the measured frames (seconds), matrix and field of view (y, x), the unit of the scaled image, and where
+    the slice lies in the patient, if that is known.
+    """
 
     times_s: tuple[float, ...]
     frame_duration_s: float
     matrix: tuple[int, int]
     fov_mm: tuple[float, float]
     unit: float
+    plane: Plane | None = None
 
     @classmethod
     def of(cls, binned: BinnedKSpace, unit: float) -> SeriesGrid:
         times = tuple(float(t) for t in binned.times_s)
-        return cls(times, binned.frame_duration_s, binned.matrix, binned.fov_mm, unit)
+        return cls(times, binned.frame_duration_s, binned.matrix, binned.fov_mm, unit, binned.plane)
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> SeriesGrid:
         return cls(
-            tuple(meta["times_s"]), meta["frame_duration_s"], tuple(meta["matrix"]), tuple(meta["fov_mm"]), meta["unit"]
+            tuple(meta["times_s"]),
+            meta["frame_duration_s"],
+            tuple(meta["matrix"]),
+            tuple(meta["fov_mm"]),
+            meta["unit"],
+            plane_of(meta.get("plane")),  # states of older versions do not say
         )
 
     def meta(self) -> dict[str, Any]:
@@ -46,6 +55,7 @@ class SeriesGrid:
             "matrix": list(self.matrix),
             "fov_mm": list(self.fov_mm),
             "unit": self.unit,
+            "plane": None if self.plane is None else self.plane.facts(),
         }
 
     def preview(self, method: Method, state: Any, recipe: Recipe) -> ImageSeries:
@@ -76,6 +86,7 @@ class SeriesGrid:
             frame_duration_s=self.frame_duration_s,
             interpolated=position != np.round(position),
             method=recipe.method,
+            plane=self.plane,
             info={
                 "recipe": recipe.shareable(),
                 "step": state.step,

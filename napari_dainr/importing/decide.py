@@ -44,6 +44,12 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
         detected["spokes per frame"] = f"{hint}, by the frame counter"
         if not used.all():
             detected["spokes per frame"] += "; frames after a left-out spoke begin one spoke later"
+    planes = acquired.planes if len(acquired.planes) == len(acquired.kdata) else ()
+    if planes:
+        x, y, z = planes[0].centre_mm
+        detected["position"] = f"slice 0 at ({x:.1f}, {y:.1f}, {z:.1f}) mm (left, back, head), by the header"
+    else:
+        assumed["position"] = "unknown; exports tell a made-up axial slice at the origin"
     kspace = KSpace(
         kdata=acquired.kdata if used.all() else np.ascontiguousarray(acquired.kdata[:, :, used]),
         ktraj=ktraj[used],
@@ -55,6 +61,7 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
         assumed=assumed,
         spokes_per_frame_hint=hint,
         csm=csm,
+        planes=planes,
     )
     return with_delays(kspace, options)
 

@@ -40,7 +40,8 @@ def write_dicom(series: ImageSeries, path: Path, cardiac: bool = False) -> None:
     Stored numbers times RescaleSlope are within half a slope, 1/131070 of the largest magnitude, of the series.
     AcquisitionTime is the start of each frame and ContentTime its centre, seconds from the first spoke counted from
     midnight, because the date and hour of the scan stay out. TemporalResolution is the time from frame to frame in
-    ms. The orientation is made up: an axial slice with pixel ``n // 2`` at 0 mm, as in NIfTI. SliceThickness is empty.
+    ms. Orientation and position are the slice's where they are known; else they are made up, which the comment says: an
+    axial slice with pixel ``n // 2`` at 0 mm, as in NIfTI. SliceThickness is empty.
 
     Parameters
     ----------
@@ -171,11 +172,16 @@ def _common(series: ImageSeries, slope: str) -> dict[str, Any]:
         "ManufacturerModelName": WRITTEN_BY,
         "SoftwareVersions": __version__,
     }
+    corner = np.array([-pixel_x * (columns // 2), -pixel_y * (rows // 2), 0.0])
+    if series.plane is not None:
+        corner = series.plane.corner_mm((rows, columns), (pixel_y, pixel_x))
     plane = {
         "PixelSpacing": _decimals(pixel_y, pixel_x),
-        # Towards the patient's left along a row, towards the back down a column: how an axial slice is shown.
-        "ImageOrientationPatient": _decimals(1, 0, 0, 0, 1, 0),
-        "ImagePositionPatient": _decimals(-pixel_x * (columns // 2), -pixel_y * (rows // 2), 0),
+        # Made up: towards the patient's left along a row, to the back down a column, as an axial slice is shown.
+        "ImageOrientationPatient": _decimals(
+            *((1, 0, 0, 0, 1, 0) if series.plane is None else (*series.plane.along_x, *series.plane.along_y))
+        ),
+        "ImagePositionPatient": _decimals(*corner),
         "SliceThickness": None,
     }
     image = {
@@ -226,7 +232,7 @@ def _frame(
 
     frame = Dataset()
     frame.update(_elements(common))
-    comment = f"{RESEARCH_USE} Orientation unknown."
+    comment = RESEARCH_USE if series.plane is not None else f"{RESEARCH_USE} Orientation made up."
     if series.interpolated[index]:
         comment += " Interpolated: no k-space was measured for this frame."
     own = {

@@ -11,7 +11,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError
 
-__all__ = ["ORIENTATION", "WRITTEN_BY", "facts_text", "keep_raw_data", "series_facts"]
+__all__ = ["WRITTEN_BY", "facts_text", "keep_raw_data", "orientation_text", "series_facts"]
 
 WRITTEN_BY = "napari-dainr"
 """Mark by which files of this program are known, so that only they are replaced."""
@@ -19,9 +19,20 @@ WRITTEN_BY = "napari-dainr"
 _NEAR_START = 1 << 16
 
 ORIENTATION = (
-    "Unknown. What is stored makes viewers show the columns from left to right and the rows from top to bottom; it "
-    "says nothing about the patient or the scanner."
+    "Unknown: the raw file does not say it, so what is stored is made up. It makes viewers show the columns from left "
+    "to right and the rows from top to bottom; it says nothing about the patient or the scanner."
 )
+
+
+MEASURED = (
+    "Measured, from the header of the raw file: unit vectors along x (columns) and y (rows), and the position of pixel "
+    "n // 2 in mm, in patient coordinates: left, back, head."
+)
+
+
+def orientation_text(series: ImageSeries) -> str:
+    """Whether the orientation in an export is that of the patient, or made up."""
+    return ORIENTATION if series.plane is None else MEASURED
 
 
 def series_facts(series: ImageSeries, intensity: str) -> dict[str, Any]:
@@ -34,7 +45,8 @@ def series_facts(series: ImageSeries, intensity: str) -> dict[str, Any]:
         "note": RESEARCH_USE,
         "method": series.method,
         "intensity": f"{intensity} in arbitrary units, one scale for the whole series",
-        "orientation": ORIENTATION,
+        "orientation": orientation_text(series),
+        "plane_lps": None if series.plane is None else series.plane.facts(),
         "pixel_mm": {"y": float(series.pixel_mm[0]), "x": float(series.pixel_mm[1])},
         "frame_step_s": series.frame_step_s,
         "frame_duration_s": float(series.frame_duration_s),

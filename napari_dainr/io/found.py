@@ -8,8 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.acquired import Partitions
+from napari_dainr.errors import InputError
+from napari_dainr.plane import Plane
 
-__all__ = ["DAY_TICKS", "TICK_S", "partitions_of", "said_of_arrangement", "tr_between_spokes", "what_the_samples_say"]
+__all__ = [
+    "DAY_TICKS",
+    "TICK_S",
+    "partitions_of",
+    "planes_of",
+    "said_of_arrangement",
+    "tr_between_spokes",
+    "what_the_samples_say",
+]
 
 TICK_S = 2.5e-3
 """One tick of a time stamp in Siemens raw data and in ISMRMRD files made from it, seconds."""
@@ -70,6 +80,33 @@ def partitions_of(facts: dict[str, Any], count: int, centre: int) -> Partitions 
     numbers = tuple(int(number) for number in facts["numbers"])
     count = max(count, max(numbers) + 1)
     return Partitions(numbers=numbers, count=count, centre=centre if 0 < centre < count else count // 2)
+
+
+def planes_of(table: NDArray[Any] | None) -> tuple[Plane, ...]:
+    """Planes of slices from (slice, 3, 3): direction of x, of y, centre in mm, LPS; none where they say nothing.
+
+    Headers are of single precision and not always quite at right angles: y is turned to be so, by a thousandth at most.
+    """
+    if table is None:
+        return ()
+    planes = []
+    for x, y, centre in np.asarray(table, dtype=np.float64):
+        if not np.any(x) or not np.any(y):
+            return ()
+        x = x / np.linalg.norm(x)
+        if abs(float(x @ y)) > 1e-3:
+            return ()
+        y = y - x * float(x @ y)
+        y = y / np.linalg.norm(y)
+        try:
+            planes.append(Plane(_three(x), _three(y), _three(centre)))
+        except InputError:
+            return ()  # an impossible position says nothing, and is no reason to refuse the samples
+    return tuple(planes)
+
+
+def _three(vector: NDArray[np.float64]) -> tuple[float, float, float]:
+    return float(vector[0]), float(vector[1]), float(vector[2])
 
 
 def what_the_samples_say(kdata: NDArray[np.complex64], kind: str, detected: dict[str, str]) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.io.atomic import atomic_write
-from napari_dainr.io.facts import ORIENTATION, WRITTEN_BY, keep_raw_data
+from napari_dainr.io.facts import WRITTEN_BY, keep_raw_data, orientation_text
 
 __all__ = ["MARK", "SCHEMA", "hdf5_bytes", "write_hdf5"]
 
@@ -56,7 +56,11 @@ def write_hdf5(series: ImageSeries, path: Path) -> None:
     arrays: dict[str, tuple[NDArray[Any], dict[str, str]]] = {
         "image": (
             np.ascontiguousarray(series.image, dtype=np.complex64),
-            {"axes": "frame, y, x", "unit": "arbitrary, one scale for the series", "orientation": ORIENTATION},
+            {
+                "axes": "frame, y, x",
+                "unit": "arbitrary, one scale for the series",
+                "orientation": orientation_text(series),
+            },
         ),
         "times_s": (np.asarray(series.times_s, np.float64), {"axes": "frame", "unit": "s", "what": "frame centres"}),
         "pixel_mm": (np.asarray(series.pixel_mm, np.float64), {"axes": "y, x", "unit": "mm"}),
@@ -66,6 +70,13 @@ def write_hdf5(series: ImageSeries, path: Path) -> None:
             {"axes": "frame", "what": "1 where no k-space was measured for the frame"},
         ),
     }
+
+    if series.plane is not None:
+        plane = series.plane
+        arrays["plane_lps"] = (
+            np.array([plane.along_x, plane.along_y, plane.centre_mm], np.float64),
+            {"axes": "along x, along y, centre; left, back, head", "unit": "1, 1, mm"},
+        )
 
     def fill(file: Any) -> None:
         file.attrs["schema_version"] = SCHEMA

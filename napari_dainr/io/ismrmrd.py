@@ -21,6 +21,7 @@ from napari_dainr.io.found import (
     DAY_TICKS,
     TICK_S,
     partitions_of,
+    planes_of,
     said_of_arrangement,
     tr_between_spokes,
     what_the_samples_say,
@@ -103,6 +104,7 @@ def acquired_of(
             frames=arrays.get("frames"),
             noise=noise,
             noise_bandwidth_ratio=_bandwidth_ratio(facts, assumed) if noise is not None else 1.0,
+            planes=planes_of(arrays.get("planes")),
             left_out=dict(facts["left_out"]),
             detected=detected,
             assumed=assumed,
@@ -171,6 +173,15 @@ def _rows(kspace: KSpace, encoded: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     head["trajectory_dimensions"] = 2
     head["idx"]["kspace_encode_step_1"] = spoke % 65536
     head["idx"]["slice"] = np.repeat(np.arange(slices), spokes)
+    if kspace.planes:
+        of = np.repeat(np.arange(slices), spokes)
+        for name, values in (
+            ("read_dir", [plane.along_x for plane in kspace.planes]),
+            ("phase_dir", [plane.along_y for plane in kspace.planes]),
+            ("slice_dir", [plane.normal for plane in kspace.planes]),
+            ("position", [plane.centre_mm for plane in kspace.planes]),
+        ):
+            head[name] = np.asarray(values, np.float32)[of]
     if kspace.spokes_per_frame_hint:
         head["idx"]["repetition"] = spoke // kspace.spokes_per_frame_hint
     # One unit for both axes, so an oblong field of view spreads its short side.

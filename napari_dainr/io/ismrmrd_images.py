@@ -13,9 +13,10 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
 from napari_dainr.io.atomic import atomic_write
-from napari_dainr.io.facts import keep_raw_data
+from napari_dainr.io.facts import keep_raw_data, orientation_text
 from napari_dainr.io.hdf5 import MARK, hdf5_bytes
 from napari_dainr.io.ismrmrd import TICK_S
+from napari_dainr.plane import Plane
 
 __all__ = ["IMAGES", "write_ismrmrd_images"]
 
@@ -30,8 +31,9 @@ _MOST = 65535
 def write_ismrmrd_images(series: ImageSeries, path: Path) -> None:
     """Write complex images (frame, coil 1, z 1, y, x), headers, and the exact times in each image's attributes.
 
-    The header's time stamp is the centre of the frame in ticks of 2.5 ms; ``repetition`` is the frame. The slice is
-    axial with its centre at 0 mm, which is made up; it is 1 mm thick, because the format wants a number.
+    The header's time stamp is the centre of the frame in ticks of 2.5 ms; ``repetition`` is the frame. Directions
+    and position are the slice's; where they are not known, an axial slice at 0 mm is made up, and ``orientation`` among
+    the attributes says so. It is 1 mm thick, because the format wants a number.
 
     Raises
     ------
@@ -90,9 +92,9 @@ def _headers(series: ImageSeries, dtype: np.dtype[Any]) -> NDArray[Any]:
     pixel_y, pixel_x = series.pixel_mm
     headers["field_of_view"] = columns * pixel_x, rows * pixel_y, 1.0
     headers["channels"] = 1
-    headers["read_dir"] = 1, 0, 0
-    headers["phase_dir"] = 0, 1, 0
-    headers["slice_dir"] = 0, 0, 1
+    plane = series.plane or Plane((1, 0, 0), (0, 1, 0), (0, 0, 0))
+    headers["read_dir"], headers["phase_dir"] = plane.along_x, plane.along_y
+    headers["slice_dir"], headers["position"] = plane.normal, plane.centre_mm
     headers["repetition"] = np.arange(frames)
     # Ticks cannot be negative; they count through the day.
     headers["acquisition_time_stamp"] = np.maximum(0, np.rint(np.asarray(series.times_s) / TICK_S)).astype(np.uint32)
@@ -108,6 +110,7 @@ def _attributes(series: ImageSeries, frame: int) -> str:
         "frame_duration_s": repr(float(series.frame_duration_s)),
         "interpolated": str(int(series.interpolated[frame])),
         "method": series.method,
+        "orientation": orientation_text(series),
         "ImageComments": RESEARCH_USE,
     }
     lines = "".join(f"<meta><name>{name}</name><value>{escape(value)}</value></meta>" for name, value in facts.items())

@@ -40,6 +40,9 @@ _HEAD = np.dtype(
         ("encoding_space_ref", "<i8"),
         ("acquisition_time_stamp", "<i8"),
         ("sample_time_us", "<f4"),
+        ("position", "<f4", 3),
+        ("read_dir", "<f4", 3),
+        ("phase_dir", "<f4", 3),
         ("idx", [(name, "<i8") for name in _COUNTERS]),
     ]
 )
@@ -83,6 +86,7 @@ def _row(head: Any, data: NDArray[Any], trajectory: NDArray[Any]) -> tuple[Any, 
         head.encoding_space_ref or 0,
         head.acquisition_time_stamp or 0,
         head.sample_time_us or 0.0,
+        *(tuple(np.asarray(vector, np.float32)) for vector in (head.position, head.read_dir, head.phase_dir)),
         tuple(getattr(head.idx, name) or 0 for name in _COUNTERS),
     )
 

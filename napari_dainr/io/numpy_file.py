@@ -43,7 +43,8 @@ def write_npy(series: ImageSeries, path: Path) -> None:
 
 def write_npz(series: ImageSeries, path: Path) -> None:
     """Write ``image`` (frame, y, x) complex64, ``times_s``, ``pixel_mm`` (y, x), ``interpolated``,
-    ``frame_duration_s``, ``method`` and ``note``, uncompressed and without pickle.
+    ``frame_duration_s``, ``method`` and ``note``; ``plane_lps`` (along x, along y, centre in mm) where the
+    slice's place in the patient is known. Uncompressed and without pickle.
 
     Raises
     ------
@@ -59,6 +60,10 @@ def write_npz(series: ImageSeries, path: Path) -> None:
         "method": np.asarray(str(series.method)),
         "note": np.asarray(RESEARCH_USE),
     }
+
+    if series.plane is not None:
+        plane = series.plane
+        arrays["plane_lps"] = np.array([plane.along_x, plane.along_y, plane.centre_mm], np.float64)
 
     def write(temporary: Path) -> None:
         with temporary.open("xb") as file:

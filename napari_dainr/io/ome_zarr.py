@@ -25,8 +25,10 @@ _ARRAY = "0"
 def write_ome_zarr(series: ImageSeries, path: Path) -> None:
     """Write magnitudes, float32, axes (t, y, x); ``path`` becomes a folder.
 
-    ``scale`` is (seconds per frame, y mm, x mm), ``translation`` the time of the first frame. Exact times, interpolated
-    frames and the note are attributes under ``napari-dainr``. A chunk that gets lost reads as NaN, not as zero.
+    ``scale`` is (seconds per frame, y mm, x mm), ``translation`` the time of the first frame. Where the slice's place
+    is known, ``translation`` also holds pixel (0, 0) along the image's own axes, mm; the format knows no rotation, so
+    the whole is ``plane_lps``. That, exact times, interpolated frames and the note are attributes under
+    ``napari-dainr``. A chunk that gets lost reads as NaN, not as zero.
 
     Raises
     ------
@@ -80,10 +82,14 @@ def _is_ours(folder: Path) -> bool:
 
 def _group(series: ImageSeries) -> dict[str, Any]:
     """The root: which axes there are, and what they measure (https://ngff.openmicroscopy.org/0.5/)."""
+    corner = [0.0, 0.0]
+    if series.plane is not None:
+        at = series.plane.corner_mm((series.image.shape[1], series.image.shape[2]), series.pixel_mm)
+        corner = [float(at @ series.plane.along_y), float(at @ series.plane.along_x)]
     scale = [series.frame_step_s, *(float(size) for size in series.pixel_mm)]
     transformations = [
         {"type": "scale", "scale": scale},
-        {"type": "translation", "translation": [float(series.times_s[0]), 0.0, 0.0]},
+        {"type": "translation", "translation": [float(series.times_s[0]), *corner]},
     ]
     multiscale = {
         "name": series.method,

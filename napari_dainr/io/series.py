@@ -14,6 +14,7 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError, InputError, reason_of
 from napari_dainr.io.atomic import atomic_files
+from napari_dainr.plane import plane_of
 
 __all__ = ["load_series", "save_series"]
 
@@ -50,6 +51,7 @@ def save_series(series: ImageSeries, folder: Path) -> str:
         "frame_duration_s": float(series.frame_duration_s),
         "times_s": [float(time) for time in series.times_s],
         "interpolated": [bool(mark) for mark in series.interpolated],
+        "plane_lps": None if series.plane is None else series.plane.facts(),
         "info": series.info,
         "sha256": digest,
     }
@@ -115,6 +117,7 @@ def load_series(folder: Path) -> ImageSeries:
             interpolated=np.asarray(facts["interpolated"], dtype=bool),
             method=str(facts["method"]),
             info=dict(facts["info"]),
+            plane=plane_of(facts.get("plane_lps")),  # series of older versions do not say
         )
     except FileNotFoundError as error:
         missing = Path(error.filename or _FACTS).name

@@ -18,6 +18,7 @@ from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError, InputError
 from napari_dainr.io import export_series
 from napari_dainr.io.dicom import SERIES_NUMBER
+from napari_dainr.plane import Plane
 
 from .exported import STEP_S, make_series
 
@@ -81,7 +82,8 @@ def test_an_independent_validator_finds_no_error(tmp_path: Path) -> None:
     if shutil.which("dciodvfy") is None or shutil.which("dcentvfy") is None:
         pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
     for number, factor in enumerate((1.0, 1e-9, 1e9, 0.0)):
-        series = make_series(n_frames=3)
+        turned = Plane((0.6, 0.8, 0.0), (0.0, 0.0, -1.0), (12.5, -40.25, 7.125))
+        series = replace(make_series(n_frames=3), plane=turned if number % 2 else None)
         folder = tmp_path / f"{number}.dcm"
         export_series(replace(series, image=(series.image * factor).astype(np.complex64)), folder, cardiac=number == 0)
         files = sorted(folder.iterdir())

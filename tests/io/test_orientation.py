@@ -1,0 +1,242 @@
+"""Where a slice lies in the patient: from the raw file through a reconstruction into each export, by other readers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ismrmrd
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import zarr
+from numpy.typing import NDArray
+
+from napari_dainr.data import ImageSeries, KSpace
+from napari_dainr.errors import InputError
+from napari_dainr.io import export_series, read_kspace
+from napari_dainr.io.ismrmrd import write_ismrmrd
+from napari_dainr.io.series import load_series, save_series
+from napari_dainr.phantom import cine_phantom, simulate_kspace
+from napari_dainr.plane import Plane, plane_of
+from napari_dainr.recipe import Finished, Recipe, run
+
+from .exported import make_series
+
+
+def oblique(seed: int = 3) -> Plane:
+    """A slice turned about all three axes, off the isocentre."""
+    turned, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))
+    x, y = (tuple(float(value) for value in vector) for vector in turned.T[:2])
+    return Plane(x, y, (-31.25, 12.5, 87.0))  # type: ignore[arg-type]
+
+
+def place(plane: Plane, series: ImageSeries, row: int, column: int) -> NDArray[np.float64]:
+    """(3,) LPS mm of a pixel, written out: pixel (n // 2, n // 2) is at the centre."""
+    rows, columns = series.image.shape[1:]
+    by_row = np.multiply(plane.along_y, (row - rows // 2) * series.pixel_mm[0])
+    by_column = np.multiply(plane.along_x, (column - columns // 2) * series.pixel_mm[1])
+    return np.asarray(np.asarray(plane.centre_mm) + by_row + by_column, dtype=np.float64)
+
+
+def _dicom(path: Path, row: int, column: int) -> Any:
+    """PS3.3, C.7.6.2.1.1, equation C.7.6.2.1-1."""
+    for file in path.iterdir():
+        found = pydicom.dcmread(file)
+        assert "made up" not in found.ImageComments
+    x, y = np.array(found.ImageOrientationPatient, float).reshape(2, 3)
+    down, right = (float(size) for size in found.PixelSpacing)
+    return np.array(found.ImagePositionPatient, float) + x * right * column + y * down * row
+
+
+def _nifti(path: Path, row: int, column: int) -> Any:
+    image = nibabel.load(path)
+    assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1
+    assert np.allclose(image.get_qform(), image.get_sform(), atol=1e-3)
+    ras = image.affine @ [column, row, 0, 1]
+    return ras[:3] * [-1, -1, 1]
+
+
+def _mrd(path: Path, row: int, column: int) -> Any:
+    with ismrmrd.Dataset(str(path), mode="r") as file:
+        found = file.read_image("image_0", 0)
+    rows, columns = found.data.shape[-2:]
+    width, height, _ = found.field_of_view
+    assert np.allclose(np.cross(found.read_dir, found.phase_dir), found.slice_dir, atol=1e-5)
+    return (
+        np.array(found.position)
+        + np.array(found.read_dir) * (column - columns // 2) * width / columns
+        + np.array(found.phase_dir) * (row - rows // 2) * height / rows
+    )
+
+
+def _from_facts(facts: Any, pixel_mm: tuple[float, float], shape: tuple[int, ...], row: int, column: int) -> Any:
+    x, y, centre = np.asarray(facts)
+    return centre + y * (row - shape[0] // 2) * pixel_mm[0] + x * (column - shape[1] // 2) * pixel_mm[1]
+
+
+def _zarr(path: Path, row: int, column: int) -> Any:
+    group = zarr.open_group(path, mode="r")
+    facts = group.attrs["napari-dainr"]["plane_lps"]
+    scale, shift = (
+        step[step["type"]] for step in group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    )
+    told = [facts[name] for name in ("along_x", "along_y", "centre_mm")]
+    at = _from_facts(told, (scale[1], scale[2]), group["0"].shape[1:], row, column)
+    # In the image's own axes the format says the same.
+    assert np.allclose([at @ told[1], at @ told[0]], [shift[1] + scale[1] * row, shift[2] + scale[2] * column])
+    return at
+
+
+def _hdf5(path: Path, row: int, column: int) -> Any:
+    with h5py.File(path, "r") as file:
+        assert "Measured" in file["image"].attrs["orientation"]
+        return _from_facts(file["plane_lps"][()], tuple(file["pixel_mm"]), file["image"].shape[1:], row, column)
+
+
+def _npz(path: Path, row: int, column: int) -> Any:
+    found = np.load(path)
+    return _from_facts(found["plane_lps"], tuple(found["pixel_mm"]), found["image"].shape[1:], row, column)
+
+
+def _cfl(path: Path, row: int, column: int) -> Any:
+    facts = json.loads(path.with_suffix(".hdr").read_text().split("# Facts\n")[1].splitlines()[0])
+    sizes = [int(n) for n in path.with_suffix(".hdr").read_text().splitlines()[1].split()]
+    told = [facts["plane_lps"][name] for name in ("along_x", "along_y", "centre_mm")]
+    return _from_facts(told, (facts["pixel_mm"]["y"], facts["pixel_mm"]["x"]), (sizes[1], sizes[0]), row, column)
+
+
+PLACES: dict[str, Callable[[Path, int, int], Any]] = {
+    ".dcm": _dicom,
+    ".nii": _nifti,
+    ".nii.gz": _nifti,
+    ".mrd": _mrd,
+    ".zarr": _zarr,
+    ".h5": _hdf5,
+    ".npz": _npz,
+    ".cfl": _cfl,
+}
+"""Suffix → LPS mm of a pixel, as a reader of that format finds it."""
+
+
+@pytest.mark.parametrize("suffix", PLACES)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_pixel_is_where_it_was(tmp_path: Path, suffix: str, seed: int) -> None:
+    plane = oblique(seed)
+    series = replace(make_series(), plane=plane)
+    export_series(series, tmp_path / f"out{suffix}")
+    for row, column in ((0, 0), (3, 7), (32, 20)):
+        found = PLACES[suffix](tmp_path / f"out{suffix}", row, column)
+        np.testing.assert_allclose(found, place(plane, series, row, column), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "told"),
+    [
+        (".dcm", lambda path: pydicom.dcmread(path / "0001.dcm").ImageComments),
+        (".nii", lambda path: nibabel.load(path).header["descrip"].tobytes().decode()),
+        (".mrd", lambda path: path.read_bytes().decode("latin-1")),
+        (".zarr", lambda path: (path / "zarr.json").read_text()),
+        (".h5", lambda path: h5py.File(path)["image"].attrs["orientation"]),
+        (".cfl", lambda path: path.with_suffix(".hdr").read_text()),
+    ],
+)
+def test_what_is_made_up_is_said(tmp_path: Path, suffix: str, told: Callable[[Path], str]) -> None:
+    export_series(make_series(), tmp_path / f"out{suffix}")
+    assert "made up" in told(tmp_path / f"out{suffix}").lower()
+
+
+@pytest.fixture(scope="module")
+def scan() -> KSpace:
+    return simulate_kspace(cine_phantom((21, 18), 3), spokes_per_frame=8, n_coils=2, tr_s=0.01, fov_mm=(210.0, 180.0))
+
+
+@pytest.fixture
+def raw(scan: KSpace, tmp_path: Path) -> Path:
+    write_ismrmrd(replace(scan, planes=(oblique(),)), tmp_path / "raw.h5")
+    return tmp_path / "raw.h5"
+
+
+def test_from_the_raw_file_to_the_run_folder(raw: Path, tmp_path: Path) -> None:
+    plane = oblique()
+    with ismrmrd.Dataset(str(raw), mode="r") as file:
+        head = file.read_acquisition(7).getHead()
+        np.testing.assert_allclose(head.read_dir[:], plane.along_x, atol=1e-6)
+        np.testing.assert_allclose(head.position[:], plane.centre_mm, atol=1e-4)
+    kspace = read_kspace(raw)
+    (found,) = kspace.planes
+    np.testing.assert_allclose(found.along_y, plane.along_y, atol=1e-6)
+    assert "position" in kspace.detected and "position" not in kspace.assumed
+    recipe = Recipe.model_validate({"data": "memory", "spokes_per_frame": 8, "method": "nufft", "scale": 1.5})
+    *_, end = run(recipe, tmp_path / "run", kspace=kspace)
+    assert isinstance(end, Finished)
+    again = load_series(tmp_path / "run").plane
+    assert again == end.series.plane == found
+    from napari_dainr.engine import render
+
+    assert render(tmp_path / "run", tmp_path / "drawn", scale=2.0).plane == found
+
+
+def test_files_that_do_not_say_it_are_said_not_to(scan: KSpace, tmp_path: Path) -> None:
+    write_ismrmrd(scan, tmp_path / "raw.h5")
+    kspace = read_kspace(tmp_path / "raw.h5")
+    assert kspace.planes == ()
+    assert "made-up" in kspace.assumed["position"]
+
+
+@pytest.mark.parametrize("what", ["turned in mid-scan", "not a number", "not at right angles", "too long"])
+def test_headers_that_contradict_themselves_say_nothing(raw: Path, what: str) -> None:
+    with h5py.File(raw, "r+") as file:
+        data = file["dataset/data"]
+        rows = data[()]
+        if what == "turned in mid-scan":
+            rows["head"]["read_dir"][5] = rows["head"]["phase_dir"][5]
+        elif what == "not a number":
+            rows["head"]["position"][5] = np.nan
+        elif what == "not at right angles":
+            rows["head"]["phase_dir"] = rows["head"]["read_dir"]
+        else:
+            rows["head"]["read_dir"] *= 2
+        data[...] = rows
+    kspace = read_kspace(raw)
+    assert kspace.planes == () and "position" in kspace.assumed
+
+
+def test_each_slice_has_its_own(scan: KSpace, tmp_path: Path) -> None:
+    from napari_dainr.data import bin_spokes
+
+    plane = oblique()
+    planes = (plane, plane.moved(8.0), plane.moved(16.0))
+    kdata = np.concatenate([scan.kdata * factor for factor in (1, 2, 3)])
+    write_ismrmrd(replace(scan, kdata=kdata, planes=planes), tmp_path / "raw.h5")
+    kspace = read_kspace(tmp_path / "raw.h5")
+    for number in range(3):
+        found = bin_spokes(kspace, 8, number).plane
+        assert found is not None
+        np.testing.assert_allclose(found.centre_mm, planes[number].centre_mm, atol=1e-4)
+
+
+def test_series_of_older_versions_are_read(tmp_path: Path) -> None:
+    save_series(make_series(), tmp_path)
+    facts = json.loads((tmp_path / "series.json").read_text())
+    del facts["plane_lps"]
+    (tmp_path / "series.json").write_text(json.dumps(facts))
+    assert load_series(tmp_path).plane is None
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"along_x": [1, 0, 0], "along_y": [1, 0, 0], "centre_mm": [0, 0, 0]},
+        {"along_x": [2, 0, 0], "along_y": [0, 1, 0], "centre_mm": [0, 0, 0]},
+        {"along_x": [1, 0, 0], "along_y": [0, 1, 0], "centre_mm": [0, 0, float("inf")]},
+    ],
+)
+def test_impossible_planes_are_refused(facts: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="impossible"):
+        plane_of(facts)
