@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,14 @@ from napari_dainr.engine import resolved
 from napari_dainr.errors import DainrError, InputError
 from napari_dainr.forecast import ROOM, Forecast, forecast, shortage
 from napari_dainr.hollow import Ledger, Walk
-from napari_dainr.machine import MemoryWatch, available_memory, memory_in_use, torch_on_one_thread
+from napari_dainr.machine import (
+    HighestMemory,
+    MemoryWatch,
+    available_memory,
+    give_back_memory,
+    memory_in_use,
+    torch_on_one_thread,
+)
 from napari_dainr.methods import METHOD_NAMES
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.fit import fit, make_method
@@ -32,7 +41,15 @@ from napari_dainr.probe import CUT_STEPS, _Probe, probe
 from napari_dainr.recipe import Recipe
 
 SMALL: dict[str, dict[str, Any]] = {
-    "dainr": {"n_steps": 12, "feature_steps": 8, "feature_tolerance": 0, "width": 16, "depth": 2, "n_min": 4, "table_log2": 10},
+    "dainr": {
+        "n_steps": 12,
+        "feature_steps": 8,
+        "feature_tolerance": 0,
+        "width": 16,
+        "depth": 2,
+        "n_min": 4,
+        "table_log2": 10,
+    },
     "hashinr": {"n_steps": 9, "table_log2": 10, "frames_per_step": 3},
     "stinr": {"n_steps": 9, "table_log2": 10},
     "grasp": {"n_steps": 11, "tolerance": 0},
@@ -95,12 +112,12 @@ def test_transforms_are_those_of_a_real_fit(tiny_kspace: KSpace, method: str) ->
     stages: Counter[str] = Counter([real.stage(state)])
     for _ in fit(real, counted, state):
         stages[real.stage(state)] += 1
-    told = Counter()
+    in_all: Counter[str] = Counter()
     for stage in (name for name in large.parts if name != "start"):
         steps = measured._steps(stage, stage == list(large.parts)[-1], 1)
         for kind, n in large.parts[stage].rows.items():
-            told[kind] += steps * measured._to_all(small.parts[stage].rows.get(kind, 0), n)
-    assert {kind: n for kind, n in told.items() if n} == pytest.approx({kind: n for kind, n in rows.items() if n})
+            in_all[kind] += steps * measured._to_all(small.parts[stage].rows.get(kind, 0), n)
+    assert {kind: n for kind, n in in_all.items() if n} == pytest.approx({kind: n for kind, n in rows.items() if n})
 
 
 def test_the_ledger_counts_what_lives() -> None:
@@ -152,6 +169,7 @@ def test_steps_are_cut_but_the_whole_fit_is_told(tiny_kspace: KSpace) -> None:
 
 def test_advice_names_a_way_that_fits(tiny_kspace: KSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_dainr.probe.SLACK", 0)
+    monkeypatch.setattr("napari_dainr.probe.MOST_LOOSE", 1)  # counted alone: the process says little about 2 MB
     recipe = recipe_of("grasp", scale=4.0, upsample=4)
     whole = probe(recipe, tiny_kspace, seconds=False).memory_bytes
     native = probe(recipe_of("grasp"), tiny_kspace, seconds=False).memory_bytes
@@ -219,6 +237,25 @@ def test_memory_is_looked_at() -> None:
     assert watch.peak() >= before + (48 << 20), "a peak stays"
     assert available_memory() > 0
     assert memory_in_use() > 1 << 20
+
+
+def test_a_passing_peak_is_seen() -> None:
+    with HighestMemory() as memory:
+        block = bytearray(b"x") * (64 << 20)
+        time.sleep(0.05)
+        del block
+    assert memory.rise >= 48 << 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give back by themselves")
+def test_memory_goes_back_to_the_system() -> None:
+    blocks = [np.ones(12_000) for _ in range(2000)]
+    last = np.ones(12_000)  # lies above the others, so that freeing them moves no end
+    del blocks
+    before = memory_in_use()
+    give_back_memory()
+    assert memory_in_use() < before - (100 << 20)
+    assert last.sum() == 12_000
 
 
 def test_the_command_tells_and_ends(
