@@ -5,7 +5,8 @@ Objective, Eq. 9, over the weights θ of the deformation and the canonical netwo
     min_θ  Σ_c ‖F_u S_c d_θ(t) − m_c(t)‖₁ ,   one frame t per step
 
 Where a reconstruction (low-rank, GRASP) is the feature, the first steps of the fit are its iterations; where a
-pretrained extractor looks at the feature image, the next ones extract; then the networks are trained.
+pretrained extractor looks at the feature image, the next ones extract; then the networks are trained. What is drawn is
+a weighted mean of the networks' image and the reconstruction, whose errors differ (``feature_share``).
 What differs from the paper is listed in docs/explanation/methods.md; most of it is a setting (see preset ``paper``).
 """
 
@@ -126,6 +127,11 @@ class DainrMethod(Method):
     def _method_of_feature(self) -> GraspMethod | LowrankMethod:
         assert self._feature_method is not None  # asked for only while its fit is in the state
         return self._feature_method
+
+    @property
+    def _feature_share(self) -> float:
+        """The feature's share of what is drawn: of a reconstruction, not of streaks (``nufft``) or of maps."""
+        return 0.0 if self._feature_method is None or self._extraction.wanted else self.config.feature_share
 
     def start(self, problem: Problem) -> DainrState:
         config = self.config
@@ -308,7 +314,7 @@ class DainrMethod(Method):
         return self._drawn(state, None, state.matrix, 1)
 
     def _drawn(self, state: DainrState, frames: Tensor | None, matrix: tuple[int, int], members: int) -> Tensor:
-        """Average of the first ``members`` members, with averaged weights, (n, y, x)."""
+        """Average of the first ``members`` members, with averaged weights, and the feature's share, (n, y, x)."""
 
         def draw_frame(frame: Tensor) -> Tensor:
             def draw_member(member: int) -> Tensor:
@@ -319,7 +325,11 @@ class DainrMethod(Method):
             first, *others = self._side_by_side(draw_member, members, state.fit.device)
             for other in others:
                 first += other
-            return first / members
+            first /= members
+            if self._feature_share == 0 or state.features is None:
+                return first
+            feature = draw_features(state.features, frame, matrix, self.config.feature_upsampling, 1.0)
+            return torch.lerp(first, torch.view_as_complex(feature), self._feature_share)
 
         with state.fit.averaged():
             return torch.stack([draw_frame(frame) for frame in frame_indices(frames, state.n_frames)])

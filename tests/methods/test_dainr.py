@@ -12,6 +12,7 @@ import torch
 from napari_dainr.inr.encodings import FrequencyEncoding
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import DainrConfig, method_config
+from napari_dainr.ops.resample import draw_series
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -48,6 +49,7 @@ def test_paper_preset_has_the_numbers_of_the_paper() -> None:
     assert (config.levels, config.table_log2, config.level_features, config.n_min, config.growth) == (16, 19, 2, 16, 2)
     assert (config.space_frequencies, config.time_frequencies, config.width, config.depth) == (10, 6, 64, 5)
     assert (config.learning_rate, config.table_learning_rate, config.deform_grid, config.members) == (1e-3, 1e-3, 1, 1)
+    assert config.feature_share == 0  # Eq. 7 draws the network's image alone
 
 
 def test_render_at_another_scale_shows_the_same_image(fit_tiny: Callable[..., Any]) -> None:
@@ -59,3 +61,35 @@ def test_render_at_another_scale_shows_the_same_image(fit_tiny: Callable[..., An
     assert picked.shape == small.shape
     difference = torch.linalg.vector_norm((picked - small)[:, 1:-1, 1:-1]) / torch.linalg.vector_norm(small)
     assert float(difference) < 1e-3
+
+
+@pytest.mark.parametrize("feature", ["grasp", "lowrank"])
+def test_what_is_drawn_is_the_mean_of_network_and_reconstruction(
+    tiny_problem: Problem, small_method: Callable[..., Any], fit_tiny: Callable[..., Any], feature: str
+) -> None:
+    method, state = fit_tiny("dainr", 40, feature=feature)
+    frames = torch.tensor([0.0, 1.25, 4.0])
+    for scale in (1.0, 1.5):
+        drawn = {
+            share: small_method("dainr", feature=feature, feature_share=share).image(state, frames, scale)
+            for share in (0.0, 0.25, 1.0)
+        }
+        assert torch.allclose(drawn[1.0], draw_series(state.features, frames, scale), atol=1e-6)
+        assert float((drawn[0.0] - drawn[1.0]).abs().max()) > 1e-3  # otherwise a mean would show nothing
+        assert torch.allclose(drawn[0.25], 0.75 * drawn[0.0] + 0.25 * drawn[1.0], atol=1e-6)
+        both = 0.8 * drawn[0.0] + 0.2 * drawn[1.0]  # the default
+        assert torch.allclose(method.image(state, frames, scale), both, atol=1e-6)
+
+
+def test_the_share_is_no_part_of_the_fit(tiny_problem: Problem, fit_tiny: Callable[..., Any]) -> None:
+    method, state = fit_tiny("dainr", 10, feature="grasp")
+    alone, other = fit_tiny("dainr", 10, feature="grasp", feature_share=0.0)
+    packed, expected = method.pack(state), alone.pack(other)
+    assert packed.keys() == expected.keys() and all(torch.equal(packed[name], expected[name]) for name in packed)
+    assert not torch.equal(method.image(state), alone.image(other))
+
+
+@pytest.mark.parametrize("feature", ["nufft", "view-shared", "none"])
+def test_streaks_are_not_mixed_in(small_method: Callable[..., Any], fit_tiny: Callable[..., Any], feature: str) -> None:
+    method, state = fit_tiny("dainr", 5, feature=feature)
+    assert torch.equal(method.image(state), small_method("dainr", feature=feature, feature_share=0.0).image(state))

@@ -36,6 +36,7 @@ class DainrConfig(MethodConfig):
         "n_steps": 3000,
         "feature": "nufft",
         "feature_upsampling": "bilinear",
+        "feature_share": 0.0,
         "zero_at_start": "switch",
         "space_frequencies": 10,
         "time_frequencies": 6,
@@ -72,6 +73,14 @@ class DainrConfig(MethodConfig):
         "fourier",
         title="feature upsampling",
         description="How features are brought to scale ratio r; the paper: bilinear.",
+    )
+    feature_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        title="feature's share",
+        description="Share of a GRASP or low-rank feature in the images that are drawn; the rest is the network's. Not "
+        "in the paper; other features, and those of an extractor, are not mixed in.",
     )
     extractor: Extractor = Field(
         "none",
