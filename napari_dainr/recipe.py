@@ -111,7 +111,11 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"{path.name}: is not a recipe: it is not JSON.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path.name}: is not a recipe: it holds no named fields.")
-    return recipe_from(values, path.name)
+    try:
+        return recipe_from(values, path.name)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith(path.name) else f"{path.name}: {text}") from None
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:

@@ -119,6 +119,9 @@ def load_series(folder: Path) -> ImageSeries:
             info=dict(facts["info"]),
             plane=plane_of(facts.get("plane_lps")),  # series of older versions do not say
         )
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith(folder.name) else f"{where}: {text}") from None
     except FileNotFoundError as error:
         missing = Path(error.filename or _FACTS).name
         raise InputError(f"{folder.name}: holds no {missing}; give the folder of a finished or stopped run.") from None
