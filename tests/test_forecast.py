@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -112,7 +112,7 @@ def test_transforms_are_those_of_a_real_fit(tiny_kspace: KSpace, method: str) ->
     stages: Counter[str] = Counter([real.stage(state)])
     for _ in fit(real, counted, state):
         stages[real.stage(state)] += 1
-    in_all: Counter[str] = Counter()
+    in_all: dict[str, float] = defaultdict(float)
     for stage in (name for name in large.parts if name != "start"):
         steps = measured._steps(stage, stage == list(large.parts)[-1], 1)
         for kind, n in large.parts[stage].rows.items():
