@@ -80,7 +80,9 @@ def adamw(*groups: dict[str, Any]) -> torch.optim.AdamW:
     Without weight decay it is Adam. Groups without parameters are left out.
     """
     used = [{**group, "initial_lr": group["lr"]} for group in groups if group["params"]]
-    return torch.optim.AdamW(used, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    from napari_dainr.inr.adamw import BlockAdamW  # imports numba, which only fits need
+
+    return BlockAdamW(used, betas=(0.9, 0.999), eps=1e-8)
 
 
 @dataclass(eq=False)
