@@ -22,11 +22,15 @@ from napari_dainr import engine
 from napari_dainr.cli import main
 from napari_dainr.data import KSpace
 from napari_dainr.errors import DainrError, InputError, ResourceError
+from napari_dainr.io import read_kspace
 from napari_dainr.io.atomic import clear_unfinished, is_unfinished
 from napari_dainr.io.failpoints import VARIABLE
+from napari_dainr.io.ismrmrd import write_ismrmrd
 from napari_dainr.io.series import load_series
 from napari_dainr.io.state import load_state, save_state
-from napari_dainr.ops.nufft_finufft import FinufftNufft
+from napari_dainr.methods import METHOD_NAMES
+from napari_dainr.ops.nufft_threads import ThreadedNufft
+from napari_dainr.phantom import cine_phantom, simulate_kspace
 from napari_dainr.recipe import Event, Finished, Notice, Progress, Recipe, run
 from napari_dainr.run_folder import RunFolder
 
@@ -296,17 +300,42 @@ def test_a_loss_that_is_not_a_number_says_what_is_kept(tiny_kspace: KSpace, tmp_
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("method", ["grasp", "dainr", "nik"])
-def test_the_same_seed_gives_the_same_bytes(tiny_kspace: KSpace, tmp_path: Path, method: str) -> None:
-    settings = {
-        "grasp": SETTINGS,
-        "dainr": {"n_steps": 8, "feature_steps": 6, "width": 16, "depth": 2, "n_min": 4, "table_log2": 10},
-        "nik": {"n_steps": 8, "width": 16, "depth": 2, "batch": 64},
-    }[method]
-    for folder in ("a", "b"):
-        finish(run(small_recipe(method=method, settings=settings, seed=5), tmp_path / folder, kspace=tiny_kspace))
+SMALL: dict[str, dict[str, Any]] = {
+    "nufft": {},
+    "grasp": SETTINGS,
+    "lowrank": {"n_steps": 8, "tolerance": 0},
+    "dainr": {"n_steps": 8, "feature_steps": 6, "width": 16, "depth": 2, "n_min": 4, "table_log2": 10},
+    "hashinr": {"n_steps": 6, "table_log2": 10, "frames_per_step": 3},
+    "stinr": {"n_steps": 6, "table_log2": 10},
+    "tddip": {"n_steps": 6, "width": 4, "levels": 2},
+    "fmlp": {"n_steps": 6, "width": 16, "depth": 2},
+    "nik": {"n_steps": 8, "width": 16, "depth": 2, "batch": 64},
+}
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str) -> None:
+    """Twice from memory, then again by ``rerun`` from what the folder says."""
+    data = tmp_path / "tiny.h5"
+    images = cine_phantom((21, 18), 4)
+    write_ismrmrd(simulate_kspace(images, spokes_per_frame=8, n_coils=2, tr_s=0.01, fov_mm=(210.0, 180.0)), data)
+    kspace = read_kspace(data)
+    recipe = small_recipe(method=method, settings=SMALL[method], seed=5, data=str(data))
+    for folder, threads in (("a", 1), ("b", 2)):
+        finish(run(recipe.model_copy(update={"threads": threads}), tmp_path / folder, kspace=kspace))
     for name in ("series.npy", "state.safetensors"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        one, other = ((tmp_path / folder / name).read_bytes() for folder in ("a", "b"))
+        assert one == other or name == "state.safetensors"  # the state holds the recipe, and in it the threads
+    states = [load_state(tmp_path / folder / "state.safetensors")[0] for folder in ("a", "b")]
+    assert states[0].keys() == states[1].keys()
+    assert all(states[0][name].tobytes() == states[1][name].tobytes() for name in states[0])
+    finish(run(recipe, tmp_path / "c", kspace=kspace))
+    assert (tmp_path / "c" / "state.safetensors").read_bytes() == (tmp_path / "a" / "state.safetensors").read_bytes()
+    if method not in ("nufft", "grasp", "lowrank"):  # there, chance has no part
+        finish(run(recipe.model_copy(update={"seed": 6}), tmp_path / "d", kspace=kspace))
+        assert (tmp_path / "d" / "series.npy").read_bytes() != (tmp_path / "a" / "series.npy").read_bytes()
+    assert main(["rerun", str(tmp_path / "a"), "--quiet"]) == 0
+    assert capsys.readouterr().out.startswith("identical: SHA-256 ")
 
 
 class _Starved(TorchDispatchMode):
@@ -341,7 +370,7 @@ def test_no_memory_at_fifty_places(tiny_kspace: KSpace, monkeypatch: pytest.Monk
     """40 tensors, and 10 transforms, forward and backward, whose arrays numpy has no room for."""
     settings = {"n_steps": 4, "feature_steps": 2, "width": 8, "depth": 2, "n_min": 4, "table_log2": 8, "members": 1}
     recipe = small_recipe(method="dainr", settings=settings)
-    transform = FinufftNufft._transform
+    transform = ThreadedNufft._transform
     transforms: list[int] = []
 
     def counted(self: Any, *args: Any) -> Any:
@@ -350,7 +379,7 @@ def test_no_memory_at_fifty_places(tiny_kspace: KSpace, monkeypatch: pytest.Monk
             raise MemoryError("Unable to allocate 2.00 GiB for an array")
         return transform(self, *args)
 
-    monkeypatch.setattr(FinufftNufft, "_transform", counted)
+    monkeypatch.setattr(ThreadedNufft, "_transform", counted)
     fails_at = -1
     with _Starved(None) as counting:
         straight = finish(run(recipe, kspace=tiny_kspace)).series.image
