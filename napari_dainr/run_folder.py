@@ -106,8 +106,7 @@ class RunFolder:
             return
         try:
             in_use = self.path.is_file() or (
-                self.path.is_dir()
-                and not all(is_unfinished(path) or path.name == LOCK for path in self.path.iterdir())
+                self.path.is_dir() and not all(is_unfinished(path) or path.name == LOCK for path in self.path.iterdir())
             )
         except OSError as error:
             raise ExportError(

@@ -22,7 +22,7 @@ SPOKES, COILS, READOUT = 24, 3, 32
 Edit = Callable[..., Path]
 
 CRAFTED_BYTES = 250_000_000
-"""What a child may take for a file that is made to do harm; the server that it is forked from takes 40 to 100 MB of it."""
+"""What a child may take for a file that is made to do harm; its server takes 40 to 100 MB of it."""
 
 
 def _kspace(slices: int = 1, matrix: tuple[int, int] = (16, 16), hint: int | None = None, **changes: Any) -> KSpace:

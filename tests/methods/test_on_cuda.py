@@ -1,4 +1,4 @@
-"""Methods on a CUDA device: no step waits for it, fits agree with the CPU's; and rows that are taken without waiting."""
+"""Methods on a CUDA device: no step waits for it, fits agree with those of the CPU; rows are taken without waiting."""
 
 from __future__ import annotations
 
