@@ -49,7 +49,7 @@ def kspace_of(acquired: Acquired, options: ImportOptions | None = None) -> KSpac
         x, y, z = planes[0].centre_mm
         detected["position"] = f"slice 0 at ({x:.1f}, {y:.1f}, {z:.1f}) mm (left, back, head), by the header"
     else:
-        assumed["position"] = "unknown; exports tell a made-up axial slice at the origin"
+        detected["position"] = "not in the file; exports make up an axial slice at the origin, and say so"
     kspace = KSpace(
         kdata=acquired.kdata if used.all() else np.ascontiguousarray(acquired.kdata[:, :, used]),
         ktraj=ktraj[used],

@@ -186,7 +186,7 @@ def test_files_that_do_not_say_it_are_said_not_to(scan: KSpace, tmp_path: Path) 
     write_ismrmrd(scan, tmp_path / "raw.h5")
     kspace = read_kspace(tmp_path / "raw.h5")
     assert kspace.planes == ()
-    assert "made-up" in kspace.assumed["position"]
+    assert "make up" in kspace.detected["position"]
 
 
 @pytest.mark.parametrize("what", ["turned in mid-scan", "not a number", "not at right angles", "too long"])
@@ -204,7 +204,7 @@ def test_headers_that_contradict_themselves_say_nothing(raw: Path, what: str) ->
             rows["head"]["read_dir"] *= 2
         data[...] = rows
     kspace = read_kspace(raw)
-    assert kspace.planes == () and "position" in kspace.assumed
+    assert kspace.planes == () and "make up" in kspace.detected["position"]
 
 
 def test_each_slice_has_its_own(scan: KSpace, tmp_path: Path) -> None:
