@@ -71,3 +71,25 @@ def test_engine_loads_no_qt_and_no_napari() -> None:
     loaded = loaded_by(modules)
     assert "torch" in loaded
     assert not loaded & QT_AND_NAPARI
+
+
+def test_fits_load_none_of_torchs_compilers(tmp_path: Path) -> None:
+    """TorchDynamo takes seconds to import and brings Triton, which crashes beside the LLVM of a graphics driver."""
+    code = f"""
+import sys
+from pathlib import Path
+from napari_dainr.cli import main
+from napari_dainr.io import read_kspace
+from napari_dainr.methods.config import CONFIGS
+from napari_dainr.recipe import Recipe, run
+path = {str(tmp_path / "cine.h5")!r}
+assert main(["simulate", path, "--matrix", "24", "--frames", "3", "--coils", "3"]) == 0
+kspace = read_kspace(Path(path))
+for method in CONFIGS:
+    for event in run(Recipe(data=path, method=method, spokes_per_frame=5), kspace=kspace, until=2):
+        pass
+print("loaded:", *(name for name in ("torch._dynamo", "triton") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"

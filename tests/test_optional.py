@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_dainr import optional
 from napari_dainr.errors import ResourceError
-from napari_dainr.optional import require
+from napari_dainr.optional import require, why_no_triton
 
 
 def test_returns_the_module() -> None:
@@ -39,3 +40,16 @@ def test_a_missing_dependency_of_an_installed_package(tmp_path: Path, monkeypatc
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ResourceError, match=r"half_package, which is installed but .*a_dependency_that_is_absent"):
         require("half_package", extra=None, purpose="The transform")
+
+
+def test_triton_is_not_imported_beside_another_llvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the process; seen with Mesa's software renderer in the viewer."""
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    assert "not installed" in (why_no_triton() or "")
+    monkeypatch.setattr(optional, "find_spec", lambda name: object())
+    for maps, fine in (("7f00 r-xp /usr/lib/libc.so.6\n", True), ("7f00 r-xp /usr/lib/libLLVM-15.so.1\n", False)):
+        monkeypatch.setattr(Path, "read_text", lambda self, text=maps: text)
+        assert (why_no_triton() is None) is fine
+    monkeypatch.setitem(sys.modules, "triton", sys)
+    assert why_no_triton() is None

@@ -8,6 +8,7 @@ fade slowly; the result is that of ``torch.optim.AdamW`` to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,42 +52,99 @@ def _update(weights, slope, mean, square, seen, first, last, numbers):  # type: 
                 weights[k] *= keep
 
 
-class BlockAdamW(torch.optim.AdamW):
-    """``torch.optim.AdamW`` for parameters of which some are large tables on the CPU, in single precision.
+class BlockAdamW:
+    """``torch.optim.AdamW`` (Loshchilov and Hutter 2019) for parameters of which some are large tables.
 
-    Those are updated in blocks, on as many threads as there are, each number by one thread. States are those of
-    ``AdamW`` and pass between the two.
+    Those in single precision on the CPU are updated in blocks, on as many threads as there are, each number by one
+    thread; all others by PyTorch's fused kernel. States are those of ``AdamW`` and pass between the two.
+
+    It is no ``torch.optim.Optimizer``, because the first one of those imports TorchDynamo, and with it Triton: seconds,
+    and a crash where the driver of the screen has brought another LLVM (Mesa does; PyTorch for Linux brings Triton).
+
+    Parameters
+    ----------
+    groups
+        Each with ``params``, ``lr`` and ``weight_decay``; whatever else is in them stays there.
+    betas, eps
+        Decay of the moments, and what is added to the root of the second.
     """
 
-    def __init__(self, params: Any, **options: Any) -> None:
-        super().__init__(params, fused=True, **options)
+    def __init__(self, groups: Iterable[dict[str, Any]], *, betas: tuple[float, float], eps: float) -> None:
+        self.param_groups = [{"betas": betas, "eps": eps, **group, "params": list(group["params"])} for group in groups]
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._seen: dict[Tensor, NDArray[np.bool_]] = {}
 
-    def load_state_dict(self, state_dict: Any) -> None:
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self._parameters():
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Moments by number of the parameter, and the groups with numbers in place of parameters."""
+        numbers = {parameter: number for number, parameter in enumerate(self._parameters())}
+        groups = [{**group, "params": [numbers[one] for one in group["params"]]} for group in self.param_groups]
+        return {"state": {numbers[one]: dict(slots) for one, slots in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over a state; which blocks have had gradients is told from its moments."""
-        super().load_state_dict(state_dict)
+        parameters = self._parameters()
+        for group, loaded in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group.update({name: value for name, value in loaded.items() if name != "params"})
+        self.state = {
+            parameters[number]: {
+                # Counts stay in single precision whatever the parameter is.
+                name: value.to(parameters[number].device, None if name == "step" else parameters[number].dtype)
+                for name, value in slots.items()
+            }
+            for number, slots in state_dict["state"].items()
+        }
         self._seen.clear()
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
+    def step(self) -> None:
         """One step for all parameters that have a gradient."""
-        large = []
         for group in self.param_groups:
-            for parameter in group["params"]:
+            used = [parameter for parameter in group["params"] if parameter.grad is not None]
+            for parameter in used:
+                if not self.state.get(parameter):
+                    self.state[parameter] = {
+                        # Beside the parameter, as the fused kernel on CUDA reads it there without making the host wait.
+                        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                        "exp_avg": torch.zeros_like(parameter),
+                        "exp_avg_sq": torch.zeros_like(parameter),
+                    }
                 if _in_blocks(parameter):
                     self._step_in_blocks(parameter, group)
-                    large.append((parameter, parameter.grad))
-                    parameter.grad = None
-        result = super().step(closure)
-        for parameter, gradient in large:
-            parameter.grad = gradient
-        return result
+            self._step_fused([parameter for parameter in used if not _in_blocks(parameter)], group)
+
+    def _step_fused(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        if not parameters:
+            return
+        steps, means, squares = (
+            [self.state[parameter][name] for parameter in parameters] for name in ("step", "exp_avg", "exp_avg_sq")
+        )
+        torch._foreach_add_(steps, 1)
+        torch._fused_adamw_(
+            parameters,
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            means,
+            squares,
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
 
     def _step_in_blocks(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         state["step"] += 1
         taken, (beta1, beta2) = float(state["step"]), group["betas"]
         moments = [state[name].view(-1).numpy() for name in ("exp_avg", "exp_avg_sq")]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from napari_dainr.inr.averaging import WeightAverage
 from napari_dainr.inr.parallel import get_threads, run_parts
+
+if TYPE_CHECKING:
+    from napari_dainr.inr.adamw import BlockAdamW
 
 __all__ = [
     "NetworkFit",
@@ -74,7 +77,7 @@ def member_seed(seed: int, member: int = 0) -> int:
     return seed * 7919 + member
 
 
-def adamw(*groups: dict[str, Any]) -> torch.optim.AdamW:
+def adamw(*groups: dict[str, Any]) -> BlockAdamW:
     """AdamW with β = (0.9, 0.999) and ε = 1e-8 (Sec. IV-D) for groups of ``params``, ``lr`` and ``weight_decay``.
 
     Without weight decay it is Adam. Groups without parameters are left out.
@@ -100,7 +103,7 @@ class NetworkFit:
     """
 
     network: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimiser: BlockAdamW
     average: WeightAverage | None
     name: str = "network"
 
@@ -128,7 +131,7 @@ class NetworkFit:
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
             parameter.grad = gradient
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         if self.average is not None:
             self.average.update(self.network.parameters())
 

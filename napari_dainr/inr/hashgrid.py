@@ -18,7 +18,6 @@ import warnings
 import weakref
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_dainr.errors import ResourceError
+from napari_dainr.optional import why_no_triton
 
 __all__ = ["BACKENDS", "BACKEND_VARIABLE", "HashGrid", "HashGridSpec", "encode"]
 
@@ -158,11 +158,8 @@ def encode(coords: Tensor, table: Tensor, spec: HashGridSpec, backend: str = "au
             result: Tensor = _EncodeNumba.apply(coords, table, spec, _buffer_of(table))  # type: ignore[no-untyped-call]
             return result
         case "triton":
-            if find_spec("triton") is None:
-                raise ResourceError(
-                    "The hash grid triton needs the package triton, which comes with PyTorch for CUDA on Linux: "
-                    "install that PyTorch, or take another hash grid."
-                )
+            if (reason := why_no_triton()) is not None:
+                raise ResourceError(f"The hash grid triton cannot be used ({reason}): take another hash grid.")
             from .hashgrid_triton import encode_triton
 
             return encode_triton(coords, table, spec)
@@ -185,12 +182,12 @@ def _choose(device: torch.device) -> str:
         if wish not in BACKENDS[1:]:
             raise ResourceError(f"{BACKEND_VARIABLE} is {wish!r}: set it to {', '.join(BACKENDS[1:])}, or unset it.")
         return wish
-    reason = "the package triton is not installed"
-    if find_spec("triton") is not None:
+    reason = why_no_triton()
+    if reason is None:
         from .hashgrid_triton import triton_runs
 
-        reason = triton_runs(device) or ""
-    if reason:
+        reason = triton_runs(device)
+    if reason is not None:
         warnings.warn(
             f"The hash grid runs in plain PyTorch on {device}, which is slower: Triton does not run ({reason}).",
             RuntimeWarning,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,9 @@ from napari_dainr.methods.lowrank import LowrankMethod
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
 
+if TYPE_CHECKING:
+    from napari_dainr.inr.adamw import BlockAdamW
+
 __all__ = ["DainrMethod", "DainrState"]
 
 T = TypeVar("T")
@@ -55,7 +58,7 @@ class DainrState:
     n_frames: int
     matrix: tuple[int, int]
     fields: nn.ModuleList
-    optimiser: torch.optim.Optimizer
+    optimiser: BlockAdamW
     average: WeightAverage | None
     feature_fit: Any
     features: Tensor | None
@@ -207,7 +210,7 @@ class DainrMethod(Method):
         )
         return DynamicField(deformation, canonical, matrix, config.deform_grid)
 
-    def _optimiser(self, fields: nn.ModuleList) -> torch.optim.Optimizer:
+    def _optimiser(self, fields: nn.ModuleList) -> BlockAdamW:
         config = self.config
         tables = [p for name, p in fields.named_parameters() if name.endswith("table")]
         networks = [p for name, p in fields.named_parameters() if not name.endswith("table")]

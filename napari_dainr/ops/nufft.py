@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from napari_dainr.errors import ResourceError
 from napari_dainr.machine import cores
-from napari_dainr.optional import require
+from napari_dainr.optional import why_no_triton
 
 __all__ = ["BACKENDS", "Nufft", "make_nufft"]
 
@@ -177,7 +176,8 @@ def make_nufft(
 
             return CufinufftNufft(ktraj, matrix, device)
         case "triton":
-            require("triton", extra=None, purpose="The NUFFT backend triton")
+            if (reason := why_no_triton()) is not None:
+                raise ResourceError(f"The NUFFT backend triton cannot be used ({reason}): take another backend.")
             from .nufft_triton import TritonNufft
 
             return TritonNufft(ktraj, matrix, device)
@@ -201,7 +201,7 @@ def _choose(device: torch.device) -> str:
 
         if cufinufft_runs(device.index or 0):
             return "cufinufft"
-        if find_spec("triton") is not None:
+        if why_no_triton() is None:
             from .nufft_triton import triton_nufft_runs
 
             if triton_nufft_runs(torch.device("cuda", device.index or 0)) is None:

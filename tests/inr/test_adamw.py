@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from torch import Tensor
 from napari_dainr.inr.adamw import BLOCK, LARGE, BlockAdamW
 from napari_dainr.inr.parallel import get_threads, set_threads
 
-OPTIONS = {"betas": (0.9, 0.999), "eps": 1e-8}
+OPTIONS: dict[str, Any] = {"betas": (0.9, 0.999), "eps": 1e-8}
 
 
 def gradients(step: int, table: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,8 +28,8 @@ def gradients(step: int, table: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fitted(
-    kind: type[torch.optim.AdamW], decay: float, steps: range, start: dict[str, object] | None = None
-) -> tuple[list[Tensor], torch.optim.AdamW]:
+    kind: type[BlockAdamW | torch.optim.AdamW], decay: float, steps: range, start: dict[str, object] | None = None
+) -> tuple[list[Tensor], Any]:
     """Parameters and optimiser after some steps; ``start`` holds what an earlier part left."""
     generator = torch.Generator().manual_seed(9)
     table, small = torch.randn(LARGE // 2 + 77, 2, generator=generator), torch.randn(5, generator=generator)
@@ -64,7 +67,7 @@ def test_untouched_entries_keep_their_bits() -> None:
     half = len(before[0]) // 2 + BLOCK
     assert torch.equal(after[0][half:], before[0][half:])
     assert not torch.equal(after[0][:half], before[0][:half])
-    (seen,) = optimiser._seen.values()  # type: ignore[attr-defined]
+    (seen,) = optimiser._seen.values()
     assert not seen[half * 2 // BLOCK + 1 :].any()
 
 
@@ -90,3 +93,31 @@ def test_states_pass_to_torch_and_back() -> None:
     mine, _ = fitted(BlockAdamW, 0.0, range(6, 9), copy.deepcopy(start))  # a loaded state shares its memory
     theirs, _ = fitted(torch.optim.AdamW, 0.0, range(6, 9), start)
     torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_small_parameters_have_the_bits_of_torchs_fused_kernel() -> None:
+    mine, _ = fitted(BlockAdamW, 1e-2, range(12))
+    generator = torch.Generator().manual_seed(9)
+    torch.randn(LARGE // 2 + 77, 2, generator=generator)
+    small = torch.nn.Parameter(torch.randn(5, generator=generator))
+    theirs = torch.optim.AdamW([small], lr=1e-2, weight_decay=1e-2, fused=True, **OPTIONS)
+    for step in range(12):
+        theirs.param_groups[0]["lr"] = 1e-2 * 0.9**step
+        small.grad = gradients(step, torch.zeros(LARGE // 2 + 77, 2))[1]
+        theirs.step()
+    assert torch.equal(mine[1], small.detach())
+
+
+def test_a_fit_does_not_import_the_compilers_of_torch() -> None:
+    """Triton ends a process in which the driver of the screen has brought another LLVM."""
+    code = """
+import sys, torch
+from napari_dainr.inr.fitting import NetworkFit
+network = torch.nn.Linear(3, 2)
+fit = NetworkFit.new(network, 1e-3, ema=0.9)
+fit.descend([torch.ones_like(p) for p in network.parameters()])
+fit.unpack(fit.pack())
+print([name for name in ("torch._dynamo", "triton") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -140,7 +140,8 @@ def choose(monkeypatch: pytest.MonkeyPatch) -> Any:
         stand_in = ModuleType("napari_dainr.inr.hashgrid_triton")
         stand_in.triton_runs = lambda device: trial  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-        monkeypatch.setattr(hashgrid, "find_spec", lambda name: object() if installed else None)
+        why = None if installed else "the package triton is not installed"
+        monkeypatch.setattr(hashgrid, "why_no_triton", lambda: why)
         hashgrid._choose.cache_clear()
         return hashgrid._choose(torch.device("cuda:0"))
 
@@ -169,8 +170,8 @@ def test_the_environment_names_a_backend(choose: Any, monkeypatch: pytest.Monkey
 def test_without_triton_its_backend_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = SPECS["2-D, dense and hashed"]
     coords, table = drawn(spec, 5)
-    monkeypatch.setattr(hashgrid, "find_spec", lambda name: None)
-    with pytest.raises(ResourceError, match="needs the package triton"):
+    monkeypatch.setattr(hashgrid, "why_no_triton", lambda: "the package triton is not installed")
+    with pytest.raises(ResourceError, match=r"hash grid triton cannot be used .*not installed"):
         encode(coords, table, spec, "triton")
 
 
