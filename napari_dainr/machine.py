@@ -47,13 +47,21 @@ def available_memory(device: str = "cpu") -> int:
 
 
 def _left_in_container() -> int:
-    """Bytes below the limit of the control group; without one, more than there can be."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    """Bytes below the limit of the control group; without one, more than there can be.
+
+    Files that were read count as used, but give way to whoever asks for memory; so they are left in.
+    """
+    for limit, used, details, given in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
     ):
         try:
-            return max(int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text()), 0)
+            left = int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text())
+            of_files = 0
+            with contextlib.suppress(OSError):  # a kernel may keep no details
+                lines = (line.split() for line in (_CGROUP / details).read_text().splitlines())
+                of_files = next((int(line[1]) for line in lines if line[:1] == [given]), 0)
+            return max(left + of_files, 0)
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return sys.maxsize
