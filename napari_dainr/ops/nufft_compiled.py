@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from napari_dainr.compiled import compiled
 
-from .kaiser_bessel import fine_size, kernel_shape, pixel_weights
+from .kaiser_bessel import TAPS, fine_size, kernel_shape, pixel_weights
 from .nufft_threads import Complex, ThreadedNufft
-from .nufft_windows import TAPS, window_add, window_sum
+from .nufft_windows import window_add, window_sum
 
 __all__ = ["CompiledNufft"]
 

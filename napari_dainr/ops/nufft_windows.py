@@ -15,9 +15,10 @@ from numba.extending import intrinsic
 
 from napari_dainr.vectors import address, floats, lanes, load, number, spread, store
 
-__all__ = ["TAPS", "window_add", "window_sum"]
+from .kaiser_bessel import TAPS
 
-TAPS = 8
+__all__ = ["window_add", "window_sum"]
+
 _LANES = 2 * TAPS
 _ROW, _PAIR = floats(_LANES), floats(2)
 
