@@ -75,10 +75,11 @@ def sample_weights(problem: Problem) -> Tensor:
 
 
 def preconditioned_norm(problem: Problem, seed: int) -> Tensor:
-    """An upper bound of ‖W^½ A‖² for each frame, (frame, 1, 1).
+    """What ‖W^½ A‖² is at most in each frame, but for what the margin of a power iteration lacks, (frame, 1, 1).
 
     A is the transform of one coil, F, after the maps, whose norm is the largest root sum of squares of a pixel; so
-    ‖W^½ F‖², by power iteration with a margin of 5 %, times its square is a bound, for the price of one coil.
+    ‖W^½ F‖² times its square is a bound, for the price of one coil. ‖W^½ F‖² is by power iteration, which comes from
+    below, and a margin of 5 %: no proof; in one of 36 frames tried (13 spokes, 32 × 32 pixels) it was 1 % short.
     """
     generator = torch.Generator().manual_seed(seed)
     real, imaginary = torch.randn((2, problem.n_frames, *problem.matrix), generator=generator)
