@@ -1,7 +1,8 @@
 """How well runs are forecast: ``python benchmarks/forecast.py [--only N …] [--threads N] [--json OUT]``.
 
 Sixteen recipes on simulated data: ten that the forecast was made with, two that had been seen when its last factors
-were lowered, and four that came after. Each is forecast in one process and run in another; so neither finds memory that the other has left. Before
+were lowered, and four that came after. Each is forecast in one process and run in another; so neither finds memory that
+the other has left. Before
 the run a tiny one of the same method loads what is loaded but once.
 
 Seconds are those of the clock, from the recipe and the data in memory to the saved result. Memory is the highest
