@@ -89,7 +89,7 @@ def test_stop_keep_save_and_export(dock: Any, qtbot: Any, tiny_file: Path, tmp_p
     np.testing.assert_array_equal(np.load(tmp_path / "series.npy"), dock.session.series.image)
     dock.session.save_run(tmp_path / "kept")
     qtbot.waitUntil(lambda: dock.banner.kind == "error", timeout=WAIT_MS)
-    assert "file exists" in dock.banner.text.text()
+    assert "something else has that name" in dock.banner.text.text()
 
 
 def test_a_file_that_is_not_kspace(dock: Any, qtbot: Any, tmp_path: Path) -> None:
