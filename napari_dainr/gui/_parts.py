@@ -87,6 +87,10 @@ class ComboBox(QComboBox):
         for value, text in choices:
             self.addItem(text, value)
 
+    def choose(self, value: str) -> None:
+        """Choose by value; the first where it is not among the choices."""
+        self.setCurrentIndex(max(0, self.findData(value)))
+
     def wheelEvent(self, event: QWheelEvent | None) -> None:
         if event is None or self.hasFocus():
             super().wheelEvent(event)

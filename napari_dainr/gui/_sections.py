@@ -25,6 +25,7 @@ from napari_dainr.data import KSpace
 from napari_dainr.gui._method_form import MethodForm
 from napari_dainr.gui._model import FIBONACCI, SAMPLES, Model, Phase
 from napari_dainr.gui._parts import ComboBox, DoubleSpinBox, Note, Section, SpinBox, mark
+from napari_dainr.gui._settings import ViewerSettings, keep
 from napari_dainr.methods.config import CONFIGS, PRESETS, TITLES
 from napari_dainr.recipe import Recipe
 
@@ -238,7 +239,7 @@ class ReconstructionSection(QWidget):
         self.held_out.valueChanged.connect(lambda value: setattr(form, "held_out", float(value)))
         self.device.currentIndexChanged.connect(self._device_chosen)
         self.seed.valueChanged.connect(lambda value: setattr(form, "seed", value))
-        self.keep.toggled.connect(lambda on: setattr(form, "keep_previous", on))
+        self.keep.toggled.connect(self._keep_toggled)
         model.form_changed.connect(self.refresh)
         model.data_changed.connect(self.refresh)
         self.refresh()
@@ -255,6 +256,10 @@ class ReconstructionSection(QWidget):
     def _device_chosen(self, _: int) -> None:
         if self.device.currentData() is not None:
             self._model.form.device = self.device.currentData()
+
+    def _keep_toggled(self, on: bool) -> None:
+        self._model.form.keep_previous = on
+        keep(ViewerSettings, keep_previous=on)
 
     def refresh(self) -> None:
         """Show the form as it is in the model, what follows from it, and what is wrong with it."""

@@ -24,7 +24,7 @@ from napari_dainr.gui._layers import LayerData, SeriesLayer, layer_data, layer_n
 from napari_dainr.gui._model import Action, Model, Phase, Source
 from napari_dainr.gui._saving import copy_run, write_recipe, write_series
 from napari_dainr.gui._scratch import ScratchFolders
-from napari_dainr.gui._settings import viewer_settings
+from napari_dainr.gui._settings import ViewerSettings, kept
 from napari_dainr.gui._snapshots import Snapshot, Snapshots
 from napari_dainr.gui._worker import Ended, Failed, Job, Loaded, Mail, Picture
 from napari_dainr.methods.config import TITLES
@@ -87,7 +87,8 @@ class Session:
         self._timer = QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
-        self.model.form.device = viewer_settings().device
+        remembered, form = kept(ViewerSettings), self.model.form
+        form.device, form.keep_previous = remembered.device, remembered.keep_previous
 
     # ---------------------------------------------------------------- what the user asks for
 
@@ -131,7 +132,7 @@ class Session:
         if self._layer is None or own_layer:
             self._layer = self._new_layer()
         self._name, self._fresh, self._log = model.kspace.name, True, []
-        settings = viewer_settings()
+        settings = kept(ViewerSettings)
         job = self._new_job()
         self.snapshots.clear()
         self.run_began.emit()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from npe2 import PluginManifest
 
 from napari_dainr.data import ImageSeries, KSpace
 from napari_dainr.forecast import Forecast
@@ -109,6 +110,12 @@ class ScriptedEngine:
             stopped = stop.is_set()
         self.ended.append("stopped" if stopped else "finished")
         yield Finished(self.series(recipe, kspace, 100.0 + step), recipe, 0.5, stopped, folder)
+
+
+@pytest.fixture(autouse=True)
+def preferences(plugin_settings: Any, npe2pm: Any) -> None:
+    """Preferences of this test alone, in a folder of its own; of all plugins only this one is there."""
+    npe2pm.register(PluginManifest.from_distribution("napari-dainr"))
 
 
 @pytest.fixture

@@ -7,19 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from app_model.types import KeyBinding
+from napari.settings import _clear_plugin_settings_cache, get_plugin_settings
 from npe2 import PluginManifest
 
+from napari_dainr.analysis.curves import MODES
 from napari_dainr.errors import InputError
 from napari_dainr.gui._dock import find, find_or_open
 from napari_dainr.gui._model import Phase
 from napari_dainr.gui._run_panel import KEYS
-from napari_dainr.gui._settings import ViewerSettings, viewer_settings
+from napari_dainr.gui._settings import (
+    PLUGIN,
+    CompareSettings,
+    CurveSettings,
+    Settings,
+    StripSettings,
+    ViewerSettings,
+    kept,
+)
 from napari_dainr.gui.cine.dock import CineDock
+from napari_dainr.gui.cine.settings import CineSettings
+from napari_dainr.gui.compare.measure import MAPS
 from napari_dainr.gui.compare.widget import CompareDock
 from napari_dainr.gui.curves.dock import CurvesDock
 from napari_dainr.gui.widget import ReconstructionDock, find_dock
 from napari_dainr.gui.xt.dock import XtDock
+from napari_dainr.methods.config import CONFIGS
 from napari_dainr.recipe import load_recipe
 
 from .conftest import WAIT_MS, ScriptedEngine
@@ -38,11 +52,53 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
         assert command.id.startswith("napari-dainr.")
 
 
-def test_preferences_begin_with_the_defaults_of_the_code(manifest: PluginManifest) -> None:
-    properties = manifest.contributions.configurations["reconstruction"].properties
-    defaults = ViewerSettings()
-    assert {name: p.default for name, p in properties.items()} == vars(defaults)
-    assert viewer_settings() == defaults
+@pytest.mark.parametrize("page", [ViewerSettings, CurveSettings, StripSettings, CompareSettings, CineSettings])
+def test_preferences_begin_with_the_defaults_of_the_code(manifest: PluginManifest, page: type[Settings]) -> None:
+    properties = manifest.contributions.configurations[page.PAGE].properties
+    assert {name: p.default for name, p in properties.items()} == vars(page()) == vars(kept(page))
+
+
+def test_choices_of_the_preferences_are_those_of_the_docks(manifest: PluginManifest) -> None:
+    pages = manifest.contributions.configurations
+    assert pages["curves"].properties["mode"].enum == list(MODES)
+    assert pages["compare"].properties["maps"].enum == list(MAPS)
+    assert set(CompareSettings().methods.split()) <= set(CONFIGS)
+
+
+def on_disk() -> dict[str, Any]:
+    """What napari has written, as another session would read it."""
+    return dict(yaml.safe_load(get_plugin_settings(PLUGIN).config_path.read_text()))
+
+
+def test_docks_remember_what_they_were_set_to(viewer: Any) -> None:
+    curves, strips, compare, run = (kind(viewer) for kind in (CurvesDock, XtDock, CompareDock, ReconstructionDock))
+    curves.toolbar.mode.choose("relative")
+    curves.toolbar.statistic.choose("median")
+    curves.toolbar.band.setChecked(False)
+    strips.window.choose("own")
+    compare.measure.kind.choose("difference")
+    compare.measure.times.setValue(20)
+    compare.measure.match.setChecked(False)
+    compare.queue.boxes["dainr"].setChecked(False)
+    compare.queue.boxes["lowrank"].setChecked(True)
+    run.reconstruction.keep.setChecked(False)
+    assert on_disk() == {
+        "curves": {"mode": "relative", "statistic": "median", "band": False},
+        "xt": {"window": "own"},
+        "compare": {"methods": "nufft grasp lowrank", "maps": "difference", "factor": 20, "match_scale": False},
+        "reconstruction": {"keep_previous": False},
+    }
+    for dock in (curves, strips, compare, run):
+        dock._leave()
+    _clear_plugin_settings_cache()  # as in another session
+    curves, strips, compare, run = (kind(viewer) for kind in (CurvesDock, XtDock, CompareDock, ReconstructionDock))
+    assert curves.toolbar.settings == CurveSettings("relative", "median", False) and curves.view.mode == "relative"
+    assert strips.window.currentData() == "own"
+    assert (compare.measure.kind.currentData(), compare.measure.times.value()) == ("difference", 20)
+    assert not compare.measure.match.isChecked() and compare.queue.chosen == ["nufft", "grasp", "lowrank"]
+    assert not run.model.form.keep_previous and not run.reconstruction.keep.isChecked()
+    for dock in (curves, strips, compare, run):
+        dock._leave()
 
 
 def test_the_icon_is_there(repository: Path, manifest: PluginManifest) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from napari_dainr.gui._settings import PLUGIN
+from napari_dainr.gui._settings import Settings, keep, kept
 from napari_dainr.gui.cine.player import Mode
 
 __all__ = ["CineSettings", "Pace", "cine_settings", "remember"]
@@ -14,9 +14,10 @@ Pace = Literal["true speed", "frames per second", "seconds per cycle"]
 
 
 @dataclass(frozen=True)
-class CineSettings:
+class CineSettings(Settings):
     """Playback and export; the defaults are those of the manifest."""
 
+    PAGE = "cine"
     pace: Pace = "true speed"
     speed: float = 1.0
     fps: float = 10.0
@@ -44,27 +45,11 @@ class CineSettings:
         return 2 * n_frames - 2 if self.mode == "back and forth" and n_frames > 2 else n_frames
 
 
-def _page() -> Any | None:
-    from napari.settings import get_plugin_settings
-
-    known = get_plugin_settings()
-    return getattr(known[PLUGIN], "cine", None) if PLUGIN in known else None
-
-
 def cine_settings() -> CineSettings:
-    """As they stand; the defaults where napari does not know the plugin (not installed)."""
-    page = _page()
-    if page is None:
-        return CineSettings()
-    return replace(CineSettings(), **{f.name: getattr(page, f.name) for f in fields(CineSettings)})
+    """As they stand."""
+    return kept(CineSettings)
 
 
 def remember(settings: CineSettings) -> None:
-    """Keep them; napari writes its file by itself."""
-    page = _page()
-    if page is None:
-        return
-    for field in fields(CineSettings):
-        value = getattr(settings, field.name)
-        if getattr(page, field.name) != value:
-            setattr(page, field.name, value)
+    """Keep them."""
+    keep(CineSettings, **vars(settings))

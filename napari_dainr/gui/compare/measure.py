@@ -35,6 +35,7 @@ from napari_dainr.errors import DainrError
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._parts import ComboBox, Note, SpinBox
 from napari_dainr.gui._series_layers import as_series, is_derived
+from napari_dainr.gui._settings import CompareSettings, keep, kept
 from napari_dainr.gui._time_layers import frame_times
 from napari_dainr.gui._truth import TruthChoice
 from napari_dainr.gui._worker import Failed
@@ -101,9 +102,7 @@ class MeasureSection(QWidget):
         self.kind = ComboBox(list(MAPS.items()), "Absolute error |a · x − reference|, or the difference with its sign.")
         self.times = SpinBox(1, 100, "The window of the maps is that of the reference divided by this.")
         self.times.setPrefix("× ")
-        self.times.setValue(5)
         self.match = QCheckBox("match scale")
-        self.match.setChecked(True)
         self.match.setToolTip("Multiply each series by one least-squares factor a before the subtraction.")
         self.show_maps = QPushButton("Show maps")
         self.show_maps.setToolTip("Add a map for every layer with a check mark, or compute it again.")
@@ -123,6 +122,7 @@ class MeasureSection(QWidget):
         layout.addLayout(second)
         layout.addWidget(self.match)
 
+        self._put(kept(CompareSettings))
         self._scoring = Latest("comparing", self._arrived, self._failed)
         self._mapping = Latest("making maps", self._map_arrived, self._failed)
         self._timer = QTimer(self)
@@ -134,9 +134,24 @@ class MeasureSection(QWidget):
         self.copy.clicked.connect(self.copy_table)
         self.show_maps.clicked.connect(self.make_maps)
         self.times.valueChanged.connect(self._rescale_maps)
+        self.kind.currentIndexChanged.connect(self._keep)
+        self.match.toggled.connect(self._keep)
         self._fill()
         self._note("")
         self.show_maps.setEnabled(False)
+
+    def _put(self, settings: CompareSettings) -> None:
+        self.kind.choose(settings.maps)
+        self.times.setValue(settings.factor)
+        self.match.setChecked(settings.match_scale)
+
+    def _keep(self, *_: object) -> None:
+        keep(
+            CompareSettings,
+            maps=str(self.kind.currentData()),
+            factor=self.times.value(),
+            match_scale=self.match.isChecked(),
+        )
 
     # ---------------------------------------------------------------- scores
 
@@ -281,6 +296,7 @@ class MeasureSection(QWidget):
         return (0.0 if kind == "error" else -top, top)
 
     def _rescale_maps(self, *_: object) -> None:
+        self._keep()
         reference = self.reference.layer
         if reference is None:
             return

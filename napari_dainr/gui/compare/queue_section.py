@@ -11,6 +11,7 @@ from napari_dainr.gui._model import Action
 from napari_dainr.gui._parts import Note
 from napari_dainr.gui._run_panel import progress_text
 from napari_dainr.gui._session import Session
+from napari_dainr.gui._settings import CompareSettings, keep, kept
 from napari_dainr.gui.compare.queue import RunQueue
 from napari_dainr.methods.config import CONFIGS, TITLES
 from napari_dainr.recipe import Progress
@@ -34,11 +35,12 @@ class QueueSection(QWidget):
         grid = QGridLayout()
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
+        remembered = kept(CompareSettings).methods.split()
         for row, method in enumerate(CONFIGS):
             box, state = QCheckBox(TITLES[method]), QElidingLabel()
             box.setToolTip(f"Run {TITLES[method]} with what the reconstruction dock is set to.")
-            box.setChecked(method in ("nufft", "grasp", "dainr"))
-            box.toggled.connect(self.refresh)
+            box.setChecked(method in remembered)
+            box.toggled.connect(self._chosen)
             self.boxes[method], self.states[method] = box, state
             grid.addWidget(box, row, 0)
             grid.addWidget(state, row, 1)
@@ -72,6 +74,10 @@ class QueueSection(QWidget):
     def chosen(self) -> list[str]:
         """Methods with a check mark, in the order in which they run."""
         return [method for method, box in self.boxes.items() if box.isChecked()]
+
+    def _chosen(self, _: bool) -> None:
+        keep(CompareSettings, methods=" ".join(self.chosen))
+        self.refresh()
 
     def attach(self, session: Session | None) -> None:
         """Follow another session, when the reconstruction dock was opened, closed or opened again."""

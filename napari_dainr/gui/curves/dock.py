@@ -15,6 +15,7 @@ from napari_dainr.analysis.curves import MODES
 from napari_dainr.analysis.regions import ROLES, RegionSet
 from napari_dainr.gui._dock import BottomDock
 from napari_dainr.gui._parts import Banner
+from napari_dainr.gui._settings import CurveSettings, keep, kept
 from napari_dainr.gui._shortcuts import bind, unbind
 from napari_dainr.gui.curves.drawn import Drawn, LegendEntry
 from napari_dainr.gui.curves.figure import FigurePlan
@@ -62,6 +63,7 @@ class CurvesDock(BottomDock):
         self.reader = CurveReader(napari_viewer, self.state, self.regions)
         self.banner = Banner()
         self.toolbar = Toolbar()
+        self.toolbar.put(kept(CurveSettings))
         self.list = RegionList(self.state)
         self.plot = CurvePlot()
         self.tables = Tables()
@@ -126,9 +128,8 @@ class CurvesDock(BottomDock):
         bar.role_asked.connect(self.set_role)
         bar.undo.clicked.connect(lambda _=False: self.undo())
         bar.redo.clicked.connect(lambda _=False: self.redo())
-        bar.mode.currentIndexChanged.connect(lambda _: self._show_curves())
-        bar.statistic.currentIndexChanged.connect(lambda _: self._show_curves())
-        bar.band.toggled.connect(lambda _: self._show_curves())
+        for changed in (bar.mode.currentIndexChanged, bar.statistic.currentIndexChanged, bar.band.toggled):
+            changed.connect(lambda _: self._look_changed())
         self.list.menu_asked.connect(self._more_for_region)
         self.plot.read_out.connect(self._show_note)
         state.changed.connect(self._regions_changed)
@@ -294,6 +295,10 @@ class CurvesDock(BottomDock):
         """What the user chose to see."""
         bar = self.toolbar
         return View(str(bar.mode.currentData()), str(bar.statistic.currentData()), self.baseline_s)
+
+    def _look_changed(self) -> None:
+        keep(CurveSettings, **vars(self.toolbar.settings))
+        self._show_curves()
 
     def _show_curves(self) -> None:
         """Draw what was read; tables follow a moment later."""

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QBoxLayout, QCheckBox, QHBoxLayout, QLabel, QMenu, QS
 from napari_dainr.analysis.curves import MODES
 from napari_dainr.analysis.regions import ROLES
 from napari_dainr.gui._parts import ComboBox
+from napari_dainr.gui._settings import CurveSettings
 from napari_dainr.gui.curves.icons import colour_icon, tool_icon
 
 __all__ = ["TOOL_TIPS", "Toolbar"]
@@ -94,6 +95,17 @@ class Toolbar(QWidget):
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.setFixedWidth(width)
         self.set_colours("#f0f1f2", "#3d48e5")
+
+    @property
+    def settings(self) -> CurveSettings:
+        """What the plot is to show."""
+        return CurveSettings(str(self.mode.currentData()), str(self.statistic.currentData()), self.band.isChecked())
+
+    def put(self, settings: CurveSettings) -> None:
+        """Show these settings."""
+        self.mode.choose(settings.mode)
+        self.statistic.choose(settings.statistic)
+        self.band.setChecked(settings.band)
 
     def _group(self, of: QBoxLayout) -> QHBoxLayout:
         row = QHBoxLayout()

@@ -14,6 +14,7 @@ from napari_dainr.errors import DainrError
 from napari_dainr.gui._background import in_background
 from napari_dainr.gui._dock import BottomDock, theme_colours
 from napari_dainr.gui._parts import Banner, ComboBox, Note
+from napari_dainr.gui._settings import StripSettings, keep, kept
 from napari_dainr.gui._shortcuts import bind, unbind
 from napari_dainr.gui._time_layers import TimeLayers, frame_times, pixel_mm, title_of
 from napari_dainr.gui._worker import Failed, as_failed_write
@@ -67,6 +68,7 @@ class XtDock(BottomDock):
             "Grey values of the strips: one window from the smallest to the largest contrast limit of the series, "
             "or the contrast limits of each.",
         )
+        self.window.choose(kept(StripSettings).window)
         self.choose = QPushButton("Series")
         self.choose.setToolTip("Which series have a strip.")
         self.choose.setMenu(QMenu(self.choose))
@@ -100,7 +102,7 @@ class XtDock(BottomDock):
         self._wait.setSingleShot(True)
         self._wait.timeout.connect(self.refresh)
         self.new_button.clicked.connect(self.new_line)
-        self.window.currentIndexChanged.connect(self._soon)
+        self.window.currentIndexChanged.connect(self._window_chosen)
         self.view.time_wanted.connect(self._go_to)
         self.line.moved.connect(self._line_moved)
         self.time_layers.listed.connect(self._soon)
@@ -126,6 +128,10 @@ class XtDock(BottomDock):
     def _soon(self, *_: object) -> None:
         if self._viewer is not None and not self._wait.isActive():
             self._wait.start(UPDATE_MS)
+
+    def _window_chosen(self, *_: object) -> None:
+        keep(StripSettings, window=str(self.window.currentData()))
+        self._soon()
 
     def _line_moved(self) -> None:
         self.reader.set_line(self.line.vertices())

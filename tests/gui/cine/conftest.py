@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from npe2 import PluginManifest
 
 from napari_dainr.gui._dock import find_or_open
 from napari_dainr.gui.cine.dock import CineDock
@@ -19,12 +18,6 @@ SECONDS = {"scale": (0.25, 1.5, 2.0), "translate": (0.5, 3.0, -4.0), "units": ("
 
 def series(n: int = 8, size: tuple[int, int] = (21, 17)) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.arange(n * size[0] * size[1], dtype=np.float32).reshape(n, *size)
-
-
-@pytest.fixture(autouse=True)
-def preferences(plugin_settings: Any, npe2pm: Any) -> None:
-    """Preferences of this test alone, in a folder of its own."""
-    npe2pm.register(PluginManifest.from_distribution("napari-dainr"))
 
 
 @pytest.fixture
