@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.errors import InputError
-from napari_dainr.io.atomic import atomic_write
+from napari_dainr.io.numpy_file import save_arrays
 
 __all__ = ["DeformationSeries", "deformation", "jacobian_determinant", "save_deformation"]
 
@@ -160,14 +160,4 @@ def save_deformation(series: DeformationSeries, path: Path) -> None:
         "pixel_mm": np.asarray(series.pixel_mm),
         "notice": np.asarray(RESEARCH_USE),
     }
-
-    def write(temporary: Path) -> None:
-        with temporary.open("xb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-
-    def verify(written: Path) -> None:
-        with np.load(written, allow_pickle=False) as found:
-            if set(found.files) != set(arrays) or any(not np.array_equal(found[k], v) for k, v in arrays.items()):
-                raise ValueError("the fields differ")
-
-    atomic_write(path, write, verify, sum(array.nbytes for array in arrays.values()) + 4096)
+    save_arrays(path, arrays, compress=True)

@@ -26,6 +26,7 @@ def run_demo(folder: Path) -> None:
     from rich.table import Table
 
     from napari_dainr.io.ismrmrd import write_ismrmrd
+    from napari_dainr.io.numpy_file import save_array
     from napari_dainr.io.pictures import side_by_side_gif, xt_figure
     from napari_dainr.metrics import score
     from napari_dainr.phantom import band_limit, cine_phantom, simulate_kspace
@@ -52,7 +53,7 @@ def run_demo(folder: Path) -> None:
     data = folder / "cine.h5"
     write_ismrmrd(kspace, data)
     truth = np.abs(band_limit(fine, MATRIX))
-    np.save(folder / "truth.npy", truth.astype(np.float32))
+    save_array(folder / "truth.npy", truth.astype(np.float32))
 
     table = Table("method", "seconds", "PSNR (dB)", "SSIM", title="Against the true phantom")
     shown: list[tuple[str, ImageSeries]] = []

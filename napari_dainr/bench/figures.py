@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr import RESEARCH_USE
-from napari_dainr.io.atomic import atomic_write
+from napari_dainr.io.atomic import write_bytes
 from napari_dainr.io.caption import white_level
+from napari_dainr.io.figure_file import picture_bytes
 
 __all__ = ["curves_figure", "frames_figure", "regions_figure", "section_figure", "sweep_figure", "two_frames"]
 
@@ -53,16 +54,9 @@ def _save(figure: Any, path: Path) -> None:
     note = PngImagePlugin.PngInfo()
     note.add_text("Description", RESEARCH_USE)
 
-    def write(temporary: Path) -> None:
-        small.save(temporary, optimize=True, pnginfo=note)
-
-    def verify(written: Path) -> None:
-        with Image.open(written) as file:
-            file.load()
-            if file.size != small.size:
-                raise ValueError("the size differs")
-
-    atomic_write(path, write, verify, 4 * small.size[0] * small.size[1])
+    stored = BytesIO()
+    small.save(stored, "png", optimize=True, pnginfo=note)
+    write_bytes(path, picture_bytes(stored.getvalue()))
 
 
 def _legend(figure: Any, axis: Any) -> None:

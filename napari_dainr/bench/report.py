@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from napari_dainr.bench import ablations, interpolation
 from napari_dainr.bench.bench import Bench
 from napari_dainr.bench.document import Block, Code, Heading, Picture, Table, Text, as_markdown, write_report
 from napari_dainr.bench.reconstruction import reconstruction
-from napari_dainr.io.atomic import write_text
+from napari_dainr.io.atomic import copy_file, write_text
 from napari_dainr.machine import cores
 
 __all__ = ["run_bench", "write_page"]
@@ -144,6 +143,6 @@ def write_page(blocks: list[Block], folder: Path, page: Path) -> None:
     pictures.mkdir(parents=True, exist_ok=True)
     for block in blocks:
         if isinstance(block, Picture):
-            shutil.copyfile(folder / block.path, pictures / Path(block.path).name)
+            copy_file(folder / block.path, pictures / Path(block.path).name)
     text = as_markdown(blocks).replace(f"]({PICTURES}/", f"]({pictures.name}/")
     write_text(page, text)

@@ -133,8 +133,9 @@ def _write(
     import numpy as np
 
     from napari_dainr.analysis.comparison import difference_maps, pair
-    from napari_dainr.io.atomic import atomic_write, write_text
+    from napari_dainr.io.atomic import write_text
     from napari_dainr.io.error_maps import error_figure
+    from napari_dainr.io.numpy_file import save_array
     from napari_dainr.metrics import fit_factor
 
     try:
@@ -154,12 +155,7 @@ def _write(
         frames = pair(one, reference)
         seen, wanted = one.magnitude[frames.first], truth[frames.second]
         maps = difference_maps(seen, wanted)
-
-        def write(temporary: Path, maps: Any = maps) -> None:
-            with temporary.open("xb") as file:
-                np.save(file, maps, allow_pickle=False)
-
-        atomic_write(args.output / f"error-{number}.npy", write, None, maps.nbytes)
+        save_array(args.output / f"error-{number}.npy", maps)
         at = np.flatnonzero(frames.second == frame)
         if at.size:
             columns.append((row.name, fit_factor(seen, wanted) * seen[at[0]], maps[at[0]]))

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 def _qc(args: argparse.Namespace) -> int:
     from napari_dainr.importing import options_from
     from napari_dainr.io import read_kspace
-    from napari_dainr.io.pictures import save_figure
+    from napari_dainr.io.figure_file import save_figure
     from napari_dainr.preparation.figure import quality_figure
     from napari_dainr.preparation.quality import quality
 

@@ -62,12 +62,8 @@ def _simulate(args: argparse.Namespace) -> int:
     write_ismrmrd(kspace, args.out)
     print(f"{kspace.n_spokes} spokes of {kspace.n_readout} samples, {kspace.n_coils} coils → {args.out}")
     if args.truth is not None:
-        from napari_dainr.io.atomic import atomic_write
+        from napari_dainr.io.numpy_file import save_array
 
-        def write(temporary: Path) -> None:
-            with temporary.open("xb") as file:
-                np.save(file, np.abs(image).astype(np.float32))
-
-        atomic_write(args.truth, write, None, image.size * 4)
+        save_array(args.truth, np.abs(image).astype(np.float32))
         print(f"truth, {image.shape[0]} frames of {image.shape[1]} × {image.shape[2]} → {args.truth}")
     return 0

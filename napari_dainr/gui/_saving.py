@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import ExportError
 from napari_dainr.gui._model import Source
-from napari_dainr.io.atomic import atomic_folder, atomic_write
+from napari_dainr.io.atomic import atomic_folder, copy_file
 from napari_dainr.io.lock import LOCK
 from napari_dainr.recipe import Recipe, save_recipe
 
@@ -36,15 +36,7 @@ def _copy_file(source: Path, target: Path) -> None:
         if not target.is_file() or not filecmp.cmp(source, target, shallow=False):
             raise ExportError(f"{target.name}: other data of that name lie there; save the recipe in another folder.")
         return
-
-    def verify(written: Path) -> None:
-        if not filecmp.cmp(source, written, shallow=False):
-            raise ValueError("the bytes differ")
-
-    def write(place: Path) -> None:
-        shutil.copyfile(source, place)
-
-    atomic_write(target, write, verify, source.stat().st_size)
+    copy_file(source, target)
 
 
 def copy_run(folder: Path, path: Path) -> None:
@@ -58,7 +50,11 @@ def copy_run(folder: Path, path: Path) -> None:
     files = [file for file in folder.rglob("*") if file.is_file() and file.name != LOCK]
 
     def write(place: Path) -> None:
-        shutil.copytree(folder, place, ignore=shutil.ignore_patterns(LOCK), dirs_exist_ok=True)
+        for file in files:
+            target = place / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Not copytree: its errors hold whole paths.
+            shutil.copyfile(file, target)
 
     def verify(place: Path) -> None:
         for file in files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import filecmp
 import os
 import re
 import secrets
@@ -15,7 +16,16 @@ from pathlib import Path
 from napari_dainr.errors import DainrError, ExportError, reason_of
 from napari_dainr.io.failpoints import reached
 
-__all__ = ["atomic_files", "atomic_folder", "atomic_write", "clear_unfinished", "is_unfinished", "write_text"]
+__all__ = [
+    "atomic_files",
+    "atomic_folder",
+    "atomic_write",
+    "clear_unfinished",
+    "copy_file",
+    "is_unfinished",
+    "write_bytes",
+    "write_text",
+]
 
 _MARGIN = 1.2
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]+){0,2}")
@@ -91,8 +101,8 @@ def _temporary(path: Path) -> Path:
 def atomic_write(
     path: Path,
     writer: Callable[[Path], None],
-    verify: Callable[[Path], None] | None = None,
-    needed_bytes: int = 0,
+    verify: Callable[[Path], None],
+    needed_bytes: int,
 ) -> None:
     """Write a file beside its final place, check it, and only then put it there.
 
@@ -135,8 +145,8 @@ def atomic_write(
 def atomic_files(
     paths: Sequence[Path],
     writer: Callable[[Path], None],
-    verify: Callable[[Path], None] | None = None,
-    needed_bytes: int = 0,
+    verify: Callable[[Path], None],
+    needed_bytes: int,
 ) -> None:
     """Write files that belong together: all are whole and checked before the first is put in its place.
 
@@ -179,8 +189,8 @@ def atomic_files(
 def atomic_folder(
     path: Path,
     writer: Callable[[Path], None],
-    verify: Callable[[Path], None] | None = None,
-    needed_bytes: int = 0,
+    verify: Callable[[Path], None],
+    needed_bytes: int,
     *,
     ours: Callable[[Path], bool],
 ) -> None:
@@ -280,7 +290,7 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _write_and_check(
-    temporary: Path, writer: Callable[[Path], None], verify: Callable[[Path], None] | None, name: str
+    temporary: Path, writer: Callable[[Path], None], verify: Callable[[Path], None], name: str
 ) -> None:
     try:
         writer(temporary)
@@ -291,23 +301,42 @@ def _write_and_check(
     except Exception as error:
         raise ExportError(f"{name}: cannot be written ({reason_of(error)}); make room or move it.") from error
     try:
-        if verify is not None:
-            verify(temporary)
+        verify(temporary)
     except Exception as error:
         raise ExportError(f"{name}: what was written does not read back ({reason_of(error)}); try again.") from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically; raises ExportError."""
-    data = text.encode("utf-8")
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file of these bytes atomically; raises ExportError."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("xb") as file:
+            file.write(data)
 
     def verify(written: Path) -> None:
         if written.read_bytes() != data:
             raise ValueError("the bytes differ")
 
-    atomic_write(path, lambda temporary: _write_bytes(temporary, data), verify, len(data))
+    atomic_write(path, write, verify, len(data))
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically; raises ExportError."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's bytes atomically, and nothing else of it; raises ExportError."""
+
+    def write(temporary: Path) -> None:
+        shutil.copyfile(source, temporary)
+
+    def verify(written: Path) -> None:
+        if not filecmp.cmp(source, written, shallow=False):
+            raise ValueError("the bytes differ")
+
+    try:
+        size = source.stat().st_size
+    except OSError as error:
+        raise ExportError(f"{target.name}: what shall be copied cannot be read ({reason_of(error)}).") from None
+    atomic_write(target, write, verify, size)

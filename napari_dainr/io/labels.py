@@ -15,8 +15,8 @@ from napari_dainr.analysis.masks import Mask, region_mask, remark
 from napari_dainr.analysis.outlines import mask_outline
 from napari_dainr.analysis.pixel_grid import PixelGrid
 from napari_dainr.analysis.regions import ROLES, Region, RegionSet
-from napari_dainr.errors import ExportError, InputError
-from napari_dainr.io.atomic import atomic_write, write_text
+from napari_dainr.errors import InputError
+from napari_dainr.io.atomic import atomic_files
 from napari_dainr.io.nifti import keep_foreign, series_affine, sidecar
 
 __all__ = ["load_labels", "write_labels"]
@@ -74,27 +74,20 @@ def write_labels(
     image.header["descrip"] = RESEARCH_USE.encode("ascii")
     image.header.set_intent("label", name="regions")
     text = json.dumps(_facts(regions, geometry, labels, sizes), indent=1, ensure_ascii=False) + "\n"
-    trouble: list[ExportError] = []
 
-    def write(temporary: Path) -> None:
+    def write(folder: Path) -> None:
         data = image.to_bytes()
-        temporary.write_bytes(gzip.compress(data, 6, mtime=0) if path.name.lower().endswith(".gz") else data)
+        packed = path.name.lower().endswith(".gz")
+        (folder / path.name).write_bytes(gzip.compress(data, 6, mtime=0) if packed else data)
+        (folder / beside.name).write_text(text, encoding="utf-8")
 
-    def verify(written: Path) -> None:
-        if not np.array_equal(np.asarray(nibabel.load(written).dataobj), volume):
+    def verify(folder: Path) -> None:
+        if not np.array_equal(np.asarray(nibabel.load(folder / path.name).dataobj), volume):
             raise ValueError("the labels differ")
-        try:  # last, so that both files are new or both as before
-            write_text(beside, text)
-        except ExportError as error:
-            trouble.append(error)
-            raise
+        if (folder / beside.name).read_text(encoding="utf-8") != text:
+            raise ValueError("the names beside it differ")
 
-    try:
-        atomic_write(path, write, verify, volume.nbytes + 4096)
-    except ExportError:
-        if trouble:
-            raise trouble[0] from None
-        raise
+    atomic_files([path, beside], write, verify, volume.nbytes + len(text) + 4096)
     return remarks
 
 

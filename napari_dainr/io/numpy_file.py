@@ -1,7 +1,8 @@
-"""A series as NumPy files: complex, bit for bit."""
+"""Arrays as NumPy files, bit for bit: any arrays, and a series."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,56 @@ from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.io.atomic import atomic_write
 
-__all__ = ["write_npy", "write_npz"]
+__all__ = ["save_array", "save_arrays", "write_npy", "write_npz"]
 
 
 def _same(found: NDArray[Any], meant: NDArray[Any]) -> bool:
     """Whether type, shape and every byte agree (so NaN and −0 count as well)."""
     return found.dtype == meant.dtype and found.shape == meant.shape and found.tobytes() == meant.tobytes()
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array of any type but objects, without pickle, atomically.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written or does not read back the same.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("xb") as file:
+            np.save(file, array, allow_pickle=False)
+
+    def verify(written: Path) -> None:
+        if not _same(np.load(written, allow_pickle=False), array):
+            raise ValueError("the samples differ")
+
+    atomic_write(path, write, verify, array.nbytes + 128)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], compress: bool = False) -> None:
+    """Write named arrays as ``.npz``, without pickle, atomically.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written or does not read back the same.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("xb") as file:
+            (np.savez_compressed if compress else np.savez)(file, allow_pickle=False, **arrays)
+
+    def verify(written: Path) -> None:
+        with written.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            if set(file.files) != set(arrays):
+                raise ValueError("the names of the arrays differ")
+            for name, array in arrays.items():
+                if not _same(file[name], array):
+                    raise ValueError(f"{name} differs")
+
+    atomic_write(path, write, verify, sum(array.nbytes for array in arrays.values()) + 4096)
 
 
 def write_npy(series: ImageSeries, path: Path) -> None:
@@ -28,17 +73,7 @@ def write_npy(series: ImageSeries, path: Path) -> None:
     ExportError
         If it cannot be written or does not read back the same.
     """
-    image = np.ascontiguousarray(series.image, dtype=np.complex64)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("xb") as file:
-            np.save(file, image, allow_pickle=False)
-
-    def verify(written: Path) -> None:
-        if not _same(np.load(written, allow_pickle=False), image):
-            raise ValueError("the samples differ")
-
-    atomic_write(path, write, verify, image.nbytes)
+    save_array(path, np.ascontiguousarray(series.image, dtype=np.complex64))
 
 
 def write_npz(series: ImageSeries, path: Path) -> None:
@@ -64,17 +99,4 @@ def write_npz(series: ImageSeries, path: Path) -> None:
     if series.plane is not None:
         plane = series.plane
         arrays["plane_lps"] = np.array([plane.along_x, plane.along_y, plane.centre_mm], np.float64)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-
-    def verify(written: Path) -> None:
-        with written.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            if set(file.files) != set(arrays):
-                raise ValueError("the names of the arrays differ")
-            for name, array in arrays.items():
-                if not _same(file[name], array):
-                    raise ValueError(f"{name} differs")
-
-    atomic_write(path, write, verify, sum(array.nbytes for array in arrays.values()) + 4096)
+    save_arrays(path, arrays)

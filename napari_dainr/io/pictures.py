@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,11 @@ from numpy.typing import NDArray
 from napari_dainr import RESEARCH_USE
 from napari_dainr.data import ImageSeries
 from napari_dainr.errors import InputError
-from napari_dainr.io.atomic import atomic_write
 from napari_dainr.io.caption import above_and_below, enlargement, grey, white_level
+from napari_dainr.io.figure_file import save_figure
 from napari_dainr.io.gif import frame_delays_ms, save_animation, step_of
 
-__all__ = ["frame_edges", "save_figure", "side_by_side_gif", "xt_figure"]
+__all__ = ["frame_edges", "side_by_side_gif", "xt_figure"]
 
 _DPI = 150
 
@@ -152,33 +151,3 @@ def xt_figure(series: list[tuple[str, ImageSeries]], truth: NDArray[np.floating]
     figure.suptitle(f"One image row over time: row {row}, y = {y_mm:.1f} mm".replace("-", "−"), fontsize=11)
     figure.supxlabel(RESEARCH_USE, fontsize=8, color="0.25")
     save_figure(figure, path)
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure as PNG, atomically.
-
-    Raises
-    ------
-    InputError
-        If the suffix is another one.
-    ExportError
-        If it cannot be written or does not read back.
-    """
-    from PIL import Image
-
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{path.name}: the figure is written as PNG; end the name in .png.")
-    canvas = figure.canvas
-    width, height = (int(n) for n in canvas.get_width_height())
-
-    def write(temporary: Path) -> None:
-        canvas.print_png(temporary, metadata={"Description": RESEARCH_USE})
-
-    def verify(written: Path) -> None:
-        with Image.open(written) as file:
-            file.load()
-            if file.size != (width, height):
-                raise ValueError("the size differs")
-
-    atomic_write(path, write, verify, 4 * width * height)

@@ -127,8 +127,14 @@ def _keep_as_previous(path: Path) -> None:
         except OSError:
             shutil.copyfile(path, temporary)  # file systems without hard links
 
-    atomic_write(_beside(path, ".previous"), link)
-    write_text(_beside(path, ".previous.sha256"), _beside(path, ".sha256").read_text(encoding="ascii"))
+    checksum = _beside(path, ".sha256").read_text(encoding="ascii")
+
+    def verify(temporary: Path) -> None:
+        if _file_digest(temporary) != checksum.strip():
+            raise ValueError("the checksum differs")
+
+    atomic_write(_beside(path, ".previous"), link, verify, path.stat().st_size)
+    write_text(_beside(path, ".previous.sha256"), checksum)
 
 
 def load_state(path: Path, as_torch: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.sections import Strip
 from napari_dainr.errors import ExportError, InputError
-from napari_dainr.io.atomic import atomic_write, write_text
+from napari_dainr.io.atomic import atomic_files
 from napari_dainr.io.figure_file import write_figure_png
+from napari_dainr.io.numpy_file import save_arrays
 from napari_dainr.io.pictures import frame_edges
 
 __all__ = ["STRIP_FILES", "write_strips"]
@@ -76,17 +77,7 @@ def _write_npz(name: str, strip: Strip, path: Path) -> None:
         "recon": np.asarray(name),
         "note": np.asarray(RESEARCH_USE),
     }
-
-    def write(temporary: Path) -> None:
-        with temporary.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-
-    def verify(written: Path) -> None:
-        with np.load(written, allow_pickle=False) as file:
-            if any(file[key].tobytes() != array.tobytes() for key, array in arrays.items()):
-                raise ValueError("the samples differ")
-
-    atomic_write(path, write, verify, sum(array.nbytes for array in arrays.values()) + 4096)
+    save_arrays(path, arrays)
 
 
 def _write_npy(name: str, strip: Strip, path: Path) -> None:
@@ -110,16 +101,20 @@ def _write_npy(name: str, strip: Strip, path: Path) -> None:
         "vertices_mm": strip.vertices_mm.tolist(),
     }
 
-    def write(temporary: Path) -> None:
-        with temporary.open("xb") as file:
+    text = json.dumps(facts, indent=1, allow_nan=False) + "\n"
+
+    def write(folder: Path) -> None:
+        with (folder / path.name).open("xb") as file:
             np.save(file, strip.values, allow_pickle=False)
+        (folder / beside.name).write_text(text, encoding="utf-8")
 
-    def verify(written: Path) -> None:
-        if not np.array_equal(np.load(written, allow_pickle=False), strip.values, equal_nan=True):
+    def verify(folder: Path) -> None:
+        if not np.array_equal(np.load(folder / path.name, allow_pickle=False), strip.values, equal_nan=True):
             raise ValueError("the samples differ")
+        if (folder / beside.name).read_text(encoding="utf-8") != text:
+            raise ValueError("the facts beside it differ")
 
-    atomic_write(path, write, verify, strip.values.nbytes)
-    write_text(beside, json.dumps(facts, indent=1, allow_nan=False) + "\n")
+    atomic_files([path, beside], write, verify, strip.values.nbytes + len(text) + 128)
 
 
 def _step(times_s: NDArray[np.float64]) -> float:

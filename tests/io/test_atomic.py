@@ -23,6 +23,10 @@ def _fail(error: BaseException) -> Callable[[Path], None]:
     return write
 
 
+def _accept(path: Path) -> None:
+    assert path.exists()
+
+
 def _reject(path: Path) -> None:
     raise ValueError("not what was meant")
 
@@ -30,24 +34,24 @@ def _reject(path: Path) -> None:
 @pytest.mark.parametrize(
     ("writer", "verify", "raised"),
     [
-        (_fail(OSError(28, "No space left on device")), None, ExportError),
-        (_fail(MemoryError()), None, ExportError),
-        (_fail(ValueError("odd shape")), None, ExportError),
-        (_fail(KeyboardInterrupt()), None, KeyboardInterrupt),
-        (lambda path: None, None, ExportError),  # wrote nothing
+        (_fail(OSError(28, "No space left on device")), _accept, ExportError),
+        (_fail(MemoryError()), _accept, ExportError),
+        (_fail(ValueError("odd shape")), _accept, ExportError),
+        (_fail(KeyboardInterrupt()), _accept, KeyboardInterrupt),
+        (lambda path: None, _accept, ExportError),  # wrote nothing
         (lambda path: path.write_text("wrong"), _reject, ExportError),
     ],
 )
 def test_the_old_file_survives_every_failure(
     tmp_path: Path,
     writer: Callable[[Path], None],
-    verify: Callable[[Path], None] | None,
+    verify: Callable[[Path], None],
     raised: type[BaseException],
 ) -> None:
     path = tmp_path / "result.nii.gz"
     path.write_text("old")
     with pytest.raises(raised):
-        atomic_write(path, writer, verify)
+        atomic_write(path, writer, verify, 4)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.nii.gz"]
 
@@ -55,7 +59,7 @@ def test_the_old_file_survives_every_failure(
 def test_too_little_room_is_seen_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
     with pytest.raises(ExportError, match=r"big\.npy: 1\.2 MB are needed, but only 1\.0 MB are free"):
-        atomic_write(tmp_path / "big.npy", _fail(AssertionError("must not be called")), None, 1_000_000)
+        atomic_write(tmp_path / "big.npy", _fail(AssertionError("must not be called")), _accept, 1_000_000)
     assert os.listdir(tmp_path) == []
 
 
@@ -71,7 +75,7 @@ def test_order_of_write_sync_verify_replace(tmp_path: Path, monkeypatch: pytest.
         assert path.parent == tmp_path
         assert path.name.endswith(".tif")
 
-    atomic_write(tmp_path / "a.tif", writer, lambda path: events.append("verify"))
+    atomic_write(tmp_path / "a.tif", writer, lambda path: events.append("verify"), 3)
     assert events[:4] == ["write", "sync", "verify", "replace"]
     assert events[4:] == (["sync"] if os.name == "posix" else [])
 
@@ -113,7 +117,7 @@ def _pair(folder: Path) -> list[Path]:
 
 def test_files_that_belong_together_are_written_and_replaced(tmp_path: Path) -> None:
     for text in ("old", "new"):
-        atomic_files(_pair(tmp_path), _two(text))
+        atomic_files(_pair(tmp_path), _two(text), _accept, 8)
         assert _tree(tmp_path) == {"a.cfl": text, "a.hdr": text}
         assert sorted(os.listdir(tmp_path)) == ["a.cfl", "a.hdr"]
 
@@ -139,7 +143,7 @@ def test_what_was_replaced_comes_back_if_the_rest_cannot_be(
     if not hard_links:
         monkeypatch.setattr(atomic.os, "link", no_links)
     with pytest.raises(ExportError, match=r"^a\.cfl: could not be put in its place \(input/output error\)"):
-        atomic_files(_pair(tmp_path), _two("new"))
+        atomic_files(_pair(tmp_path), _two("new"), _accept, 8)
     assert _tree(tmp_path) == dict.fromkeys(before, "old") and sorted(os.listdir(tmp_path)) == sorted(before)
 
 
@@ -158,9 +162,9 @@ def _fail_inside(error: BaseException) -> Callable[[Path], None]:
 def test_files_that_belong_together_survive_every_failure(
     tmp_path: Path, writer: Callable[[Path], None], raised: type[BaseException]
 ) -> None:
-    atomic_files(_pair(tmp_path), _two("old"))
+    atomic_files(_pair(tmp_path), _two("old"), _accept, 8)
     with pytest.raises(raised):
-        atomic_files(_pair(tmp_path), writer, _reject)
+        atomic_files(_pair(tmp_path), writer, _reject, 8)
     assert _tree(tmp_path) == {"a.cfl": "old", "a.hdr": "old"}
     assert sorted(os.listdir(tmp_path)) == ["a.cfl", "a.hdr"]
 
@@ -174,7 +178,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Mon
     if not in_one_step:
         monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
     for text in ("old", "new"):
-        atomic_folder(tmp_path / "x.dcm", _two(text), ours=_yes)
+        atomic_folder(tmp_path / "x.dcm", _two(text), _accept, 8, ours=_yes)
         assert _tree(tmp_path) == {f"x.dcm/a.{end}": text for end in ("cfl", "hdr")}
         assert os.listdir(tmp_path) == ["x.dcm"]
 
@@ -197,7 +201,7 @@ def test_an_old_folder_survives_every_failure(
 ) -> None:
     path = tmp_path / "x.dcm"
     if old:
-        atomic_folder(path, _two("old"), ours=_yes)
+        atomic_folder(path, _two("old"), _accept, 8, ours=_yes)
     elif fails == "foreign":
         path.write_text("a file")
     before = _tree(tmp_path)
@@ -212,9 +216,9 @@ def test_an_old_folder_survives_every_failure(
         monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
         monkeypatch.setattr(atomic.os, "rename", not_into_place)
     writer = _fail_inside(OSError(28, "No space left on device")) if fails == "write" else _two("new")
-    verify = _reject if fails == "verify" else None
+    verify = _reject if fails == "verify" else _accept
     with pytest.raises(ExportError, match=r"^x\.dcm: "):
-        atomic_folder(path, writer, verify, ours=lambda folder: fails != "foreign")
+        atomic_folder(path, writer, verify, 8, ours=lambda folder: fails != "foreign")
     assert _tree(tmp_path) == before
     assert os.listdir(tmp_path) == (["x.dcm"] if before else [])
 
@@ -231,7 +235,7 @@ def test_every_file_of_a_folder_is_flushed_before_it_is_placed(tmp_path: Path, m
         _two("new")(folder / "deep")
 
     monkeypatch.setattr(atomic, "_sync", sync)
-    atomic_folder(tmp_path / "x.zarr", write, ours=_yes)
+    atomic_folder(tmp_path / "x.zarr", write, _accept, 8, ours=_yes)
     assert {"a.cfl", "a.hdr"} <= set(flushed)
     if os.name == "posix":
         assert flushed[:3] == ["a.cfl", "a.hdr", "deep"] and flushed[-1] == tmp_path.name

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -127,13 +127,13 @@ def test_series_that_do_not_go_together(tmp_path: Path, truth: NDArray[np.comple
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that were drawn."""
     figures: list[Any] = []
-    print_png = FigureCanvasAgg.print_png
+    savefig = Figure.savefig
 
-    def keep(self: Any, *args: Any, **options: Any) -> None:
-        figures.append(self.figure)
-        print_png(self, *args, **options)
+    def keep(self: Figure, *args: Any, **options: Any) -> None:
+        figures.append(self)
+        savefig(self, *args, **options)
 
-    monkeypatch.setattr(FigureCanvasAgg, "print_png", keep)
+    monkeypatch.setattr(Figure, "savefig", keep)
     return figures
 
 

@@ -11,7 +11,7 @@ from napari_dainr.analysis.phases import Phase
 from napari_dainr.errors import InputError
 from napari_dainr.gui.curves.artists import CurveArtists
 from napari_dainr.gui.curves.drawn import Arrival, Drawn, LegendEntry
-from napari_dainr.io.atomic import atomic_write
+from napari_dainr.io.figure_file import save_figure
 
 __all__ = ["FIGURE_FILES", "FigurePlan", "write_figure"]
 
@@ -67,8 +67,7 @@ def write_figure(plan: FigurePlan, path: Path) -> None:
     if not plan.curves:
         raise InputError(f"{path.name}: there is no curve to draw; draw a region first.")
     figure = _figure(plan, FIGURE_FILES[suffix])
-    blank = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
-    atomic_write(path, lambda part: figure.savefig(part, format=suffix[1:], metadata=blank), needed_bytes=2_000_000)
+    save_figure(figure, path, FIGURE_FILES)
 
 
 def _figure(plan: FigurePlan, dpi: int) -> Any:

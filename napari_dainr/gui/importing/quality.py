@@ -102,7 +102,7 @@ class QualityWindow(QDialog):
     def write(self, path: Path) -> None:
         """Write the figure; a failure is told in the window."""
         from napari_dainr.errors import DainrError
-        from napari_dainr.io.pictures import save_figure
+        from napari_dainr.io.figure_file import save_figure
 
         try:
             save_figure(self.figure, path)
