@@ -175,15 +175,16 @@ def encoders(bench: Bench) -> list[Block]:
 
 
 def feature_choices() -> list[MethodChoice]:
-    """DA-INR with every image feature of its settings, and with every extractor looking at the NuFFT image."""
+    """DA-INR with every image feature of its settings, and with every extractor: ours looks at a reconstruction."""
     fields = DainrConfig.model_fields
     features, known = get_args(fields["feature"].annotation), get_args(fields["extractor"].annotation)
     ours = method_choice("dainr")
     choices = [with_settings(ours, {"feature": name, "extractor": "none"}, str(name)) for name in features]
     for name in known:
-        if name != "none":
-            choices.append(with_settings(ours, {"feature": "nufft", "extractor": name}, f"{name} of the NuFFT"))
-    default = {name: fields[name].default for name in ("feature", "extractor")}
+        if name not in ("none", "auto"):
+            feature, of = ("lowrank", "low-rank") if name == "dynres" else ("nufft", "the NuFFT")
+            choices.append(with_settings(ours, {"feature": feature, "extractor": name}, f"{name} of {of}"))
+    default = {"feature": DainrConfig().feature, "extractor": DainrConfig().extractor_used}
     for number, choice in enumerate(choices):
         if choice.settings == default:
             choices[number] = replace(choice, label=f"{choice.label} (default)")

@@ -33,7 +33,8 @@ from napari_dainr.methods.extractor_features import Extraction, draw_extracted
 from napari_dainr.methods.features import draw_features, view_shared_features
 from napari_dainr.methods.grasp import LAMBDA_PER_NOISE, GraspMethod
 from napari_dainr.methods.lowrank import LowrankMethod
-from napari_dainr.methods.problem import density_compensated
+from napari_dainr.methods.problem import density_compensated, weighted_residual
+from napari_dainr.methods.refined_features import Refinement
 from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class DainrState:
 
     ``fields`` are the members, each a :class:`DynamicField`, whose images are averaged; ``optimiser`` and ``average``
     are those of all of them together. ``feature_fit`` is the state of the reconstruction that makes the feature image,
-    while it lasts; ``images`` (frame, y, x) is there while an extractor looks at them, ``n_extracted`` of them so far.
+    while it lasts; ``images`` (frame, y, x) is there while an extractor looks at them, ``n_extracted`` of them so far,
+    and ``residual``, what they leave of k-space, where it looks at that too.
     ``features`` is (frame, y, x) complex, (frame, y, x, f) extracted, or None.
     """
 
@@ -64,6 +66,7 @@ class DainrState:
     features: Tensor | None
     images: Tensor | None = None
     n_extracted: int = 0
+    residual: Tensor | None = None
 
     @property
     def fit(self) -> NetworkFit:
@@ -93,7 +96,7 @@ class DainrMethod(Method):
         self.config = config
         self.seed = seed
         self._feature_method = _feature_method(config, seed)
-        self._extraction = Extraction(config)
+        self._extraction = Refinement() if config.extractor_used == "dynres" else Extraction(config)
         self._pool: ThreadPoolExecutor | None = None
         self._replayed: dict[nn.Module, Replayed] = {}
 
@@ -112,7 +115,9 @@ class DainrMethod(Method):
     def stage(self, state: DainrState) -> str:
         if state.feature_fit is not None:
             return f"{self._method_of_feature.config.method_title} feature"
-        return self._extraction.title if state.images is not None else "DA-INR"
+        if state.images is None:
+            return "DA-INR"
+        return "k-space residual" if self._lacks_residual(state) else self._extraction.title
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -134,7 +139,12 @@ class DainrMethod(Method):
     @property
     def _feature_share(self) -> float:
         """The feature's share of what is drawn: of a reconstruction, not of streaks (``nufft``) or of maps."""
-        return 0.0 if self._feature_method is None or self._extraction.wanted else self.config.feature_share
+        return 0.0 if self._feature_method is None or self._has_maps else self.config.feature_share
+
+    @property
+    def _has_maps(self) -> bool:
+        """Whether features are maps (frame, y, x, f) of an extractor, and not images."""
+        return self._extraction.wanted and not self._extraction.makes_images
 
     def start(self, problem: Problem) -> DainrState:
         config = self.config
@@ -162,6 +172,8 @@ class DainrMethod(Method):
         n_features = 0 if self.config.feature == "none" else 2
         if self._extraction.wanted:
             n_features = self._extraction.n_features(device) if features is None else features.shape[-1]
+        if features is not None and features.is_complex():
+            n_features = 2
         members = range(self.config.members)
         fields = nn.ModuleList(self._field(matrix, member, n_features) for member in members).to(device)
         average = WeightAverage.over(fields, self.config.ema)
@@ -230,7 +242,11 @@ class DainrMethod(Method):
                     state.images, state.features = state.features, self._extraction.begin(state.features)
             return losses
         if state.images is not None:
-            self._extract_some(state)
+            if self._lacks_residual(state):
+                state.residual = weighted_residual(problem, state.images)
+                state.step += 1
+            else:
+                self._extract_some(problem, state)
             return {}
 
         own_step = state.step - self._feature_steps
@@ -251,13 +267,18 @@ class DainrMethod(Method):
         state.step += 1
         return {"data": torch.stack([loss for loss, _ in fitted]).mean()}
 
-    def _extract_some(self, state: DainrState) -> None:
+    def _lacks_residual(self, state: DainrState) -> bool:
+        return self._extraction.sees_residual and state.residual is None
+
+    def _extract_some(self, problem: Problem, state: DainrState) -> None:
         assert state.images is not None and state.features is not None
         left = self._feature_steps - state.step
-        state.n_extracted = self._extraction.go_on(state.images, state.features, state.n_extracted, left)
+        state.n_extracted = self._extraction.go_on(
+            problem, state.images, state.residual, state.features, state.n_extracted, left
+        )
         state.step += 1
         if state.n_extracted == state.n_frames:
-            state.images, state.step = None, self._feature_steps
+            state.images, state.residual, state.step = None, None, self._feature_steps
 
     def _side_by_side(self, work: Callable[[int], T], n: int, device: torch.device) -> list[T]:
         """Call ``work`` for n members, on the CPU one thread each.
@@ -293,7 +314,7 @@ class DainrMethod(Method):
         """Features of one frame at a matrix, (y, x, c′)."""
         if state.features is None:
             return None
-        draw = draw_extracted if self._extraction.wanted else draw_features
+        draw = draw_extracted if self._has_maps else draw_features
         return draw(state.features, frame, matrix, self.config.feature_upsampling, self.config.feature_gain)
 
     def _draw(self, state: DainrState, field: nn.Module, frame: Tensor, matrix: tuple[int, int]) -> Tensor:
@@ -360,6 +381,8 @@ class DainrMethod(Method):
         if state.images is not None:
             tensors["images"] = state.images
             tensors["n_extracted"] = torch.tensor(state.n_extracted)
+        if state.residual is not None:
+            tensors["residual"] = state.residual
         return tensors
 
     def unpack(self, tensors: Mapping[str, Tensor], device: torch.device) -> DainrState:
@@ -370,5 +393,6 @@ class DainrMethod(Method):
         state = self._fresh(int(tensors["n_frames"]), (height, width), device, feature_fit, features, images)
         state.step = int(tensors["step"])
         state.n_extracted = int(tensors.get("n_extracted", torch.tensor(0)))
+        state.residual = tensors["residual"].to(device) if "residual" in tensors else None
         state.fit.unpack(tensors)
         return state

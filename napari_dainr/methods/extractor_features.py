@@ -17,10 +17,11 @@ from torch import Tensor
 from napari_dainr.inr.coordinates import bilinear_resize
 from napari_dainr.inr.extractors import ARCHITECTURES, FeatureExtractor, fetch_weights, load_extractor, weights_folder
 from napari_dainr.inr.parallel import get_threads, run_parts
+from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import DainrConfig
 from napari_dainr.ops.resample import fourier_resize
 
-__all__ = ["Extraction", "as_channels", "draw_extracted"]
+__all__ = ["STEPS", "Extraction", "as_channels", "draw_extracted", "frames_of_step"]
 
 STEPS = 16
 """Steps that extraction is divided into, so that it can be stopped, saved and watched."""
@@ -56,8 +57,19 @@ def _weights_file(extractor: str, given: str) -> Path | None:
     return kept if len(path.parts) == 1 and not path.exists() and kept.is_file() else path
 
 
+def frames_of_step(working_floats: int, images: Tensor, done: int, steps_left: int) -> tuple[int, int]:
+    """How many frames are looked at side by side, within the memory that is allowed, and the first one that is left."""
+    bytes_per_frame = 4 * working_floats * images.shape[-2] * images.shape[-1]
+    on_cpu = images.device.type == "cpu"
+    at_once = max(1, min(get_threads(), _WORKING_BYTES // bytes_per_frame)) if on_cpu else 1
+    return at_once, min(len(images), done + max(at_once, -(-(len(images) - done) // max(steps_left, 1))))
+
+
 class Extraction:
     """The extractor of a recipe's settings, applied to a series in steps."""
+
+    makes_images = False
+    sees_residual = False
 
     def __init__(self, config: DainrConfig) -> None:
         self._config = config
@@ -67,7 +79,7 @@ class Extraction:
 
     @property
     def wanted(self) -> bool:
-        return self._config.extractor != "none"
+        return self._config.extractor_used != "none"
 
     @property
     def n_steps(self) -> int:
@@ -108,7 +120,9 @@ class Extraction:
         return torch.zeros(*images.shape, self.n_features(images.device), dtype=torch.float16, device=images.device)
 
     @torch.no_grad()
-    def go_on(self, images: Tensor, features: Tensor, done: int, steps_left: int) -> int:
+    def go_on(
+        self, problem: Problem, images: Tensor, residual: Tensor | None, features: Tensor, done: int, steps_left: int
+    ) -> int:
         """Extract some more frames into ``features``; returns how many are done, after the last step all.
 
         Every frame is computed alone and by one thread, so the bits depend neither on the number of threads nor on
@@ -116,10 +130,7 @@ class Extraction:
         """
         extractor = self.extractor(images.device)
         centre, size = self._unit_for(extractor, images)
-        bytes_per_frame = 4 * extractor.working_floats * images.shape[-2] * images.shape[-1]
-        on_cpu = images.device.type == "cpu"
-        at_once = max(1, min(get_threads(), _WORKING_BYTES // bytes_per_frame)) if on_cpu else 1
-        end = min(len(images), done + max(at_once, -(-(len(images) - done) // max(steps_left, 1))))
+        at_once, end = frames_of_step(extractor.working_floats, images, done, steps_left)
 
         def extract(part: int) -> None:
             with torch.no_grad():  # the mode is a thread's own

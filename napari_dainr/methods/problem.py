@@ -84,3 +84,10 @@ def density_compensated(problem: Problem) -> torch.Tensor:
     """Aᴴ W y: the density-compensated adjoint NUFFT of every frame, (frame, y, x)."""
     frames = list(range(problem.n_frames))
     return problem.adjoint(problem.kdata * problem.dcf[:, None], frames)
+
+
+def weighted_residual(problem: Problem, images: torch.Tensor) -> torch.Tensor:
+    """Aᴴ W (y − A x): what the images (frame, y, x) leave of k-space, as images of the same shape."""
+    frames = list(range(problem.n_frames))
+    left = problem.kdata - problem.forward(images, frames)
+    return problem.adjoint(left * problem.dcf[:, None], frames)

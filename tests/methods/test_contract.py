@@ -156,7 +156,7 @@ def test_stopped_and_resumed_it_is_the_same_bit_by_bit_with_any_number_of_thread
     stopped = go(method, tiny_problem, method.start(tiny_problem), stop)
     again = fresh()
     resumed = again.unpack(copied(method.pack(stopped)), torch.device("cpu"))
-    assert resumed.step == stop and not differing(again.pack(resumed), method.pack(stopped))
+    assert resumed.step == stopped.step and not differing(again.pack(resumed), method.pack(stopped))
     assert torch.equal(again.image(resumed), method.image(stopped))
     set_threads(2)
     go(again, tiny_problem, resumed)

@@ -95,7 +95,7 @@ def test_the_network_sees_the_maps_of_each_frame(tiny_problem: Problem, weights:
     assert next(iter(field.canonical.network.parameters())).shape[1] == grid + WIDTH  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", SMALLEST)
 def test_each_extractor_beats_nufft_and_resumes(
     tiny_problem: Problem, fitted_psnr: Callable[[Tensor], float], nufft_psnr: float, tmp_path: Path, architecture: str
 ) -> None:
@@ -251,7 +251,8 @@ def test_what_the_extractor_is_shown() -> None:
 
 def test_settings_that_do_not_fit_are_refused(weights: Path) -> None:
     assert set(BUNDLED) == set(WITH_WEIGHTS)
-    assert set(ARCHITECTURES) == set(DainrConfig.model_json_schema()["properties"]["extractor"]["enum"]) - {"none"}
+    choices = set(DainrConfig.model_json_schema()["properties"]["extractor"]["enum"])
+    assert set(ARCHITECTURES) == choices - {"none", "auto"}
     with pytest.raises(InputError, match="extractor_weights is '': extractor mdsr needs the path"):
         method_config("dainr", "paper", {"extractor": "mdsr"})
     with pytest.raises(InputError, match="extractor is 'edsr': the feature is none"):
@@ -272,7 +273,7 @@ def test_weights_are_looked_at_before_the_fit(tiny_problem: Problem, tmp_path: P
             method_for(absent, feature=feature).start(tiny_problem)
 
 
-def test_frames_in_parallel_stay_within_memory(weights: Path) -> None:
+def test_frames_in_parallel_stay_within_memory(tiny_problem: Problem, weights: Path) -> None:
     """Images so large that two side by side would take too much are extracted one after the other."""
     set_threads(8)
     config = method_for(weights).config
@@ -281,9 +282,9 @@ def test_frames_in_parallel_stay_within_memory(weights: Path) -> None:
     extractor.working_floats = 1 << 24
     images = torch.ones(4, 16, 8, dtype=torch.complex64)
     features = extraction.begin(images)
-    assert extraction.go_on(images, features, 0, 4) == 1
+    assert extraction.go_on(tiny_problem, images, None, features, 0, 4) == 1
     extractor.working_floats = 10
-    assert extraction.go_on(images, features, 1, 3) == 4
+    assert extraction.go_on(tiny_problem, images, None, features, 1, 3) == 4
 
 
 def test_a_recipe_with_an_extractor_runs(tiny_kspace: KSpace, weights: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_dainr.errors import InputError
 from napari_dainr.inr.extractors.base import FeatureExtractor, Shapes
+from napari_dainr.inr.extractors.dynres import DynRes
 from napari_dainr.inr.extractors.rdn import Rdn
 from napari_dainr.inr.extractors.residual import Edsr, Mdsr
 from napari_dainr.inr.extractors.swinir import SwinIr
@@ -20,10 +21,16 @@ from napari_dainr.io.checkpoint import check_sha256, read_checkpoint
 
 __all__ = ["ARCHITECTURES", "BUNDLED", "load_extractor"]
 
-ARCHITECTURES: dict[str, type[FeatureExtractor]] = {"edsr": Edsr, "mdsr": Mdsr, "rdn": Rdn, "swinir": SwinIr}
+ARCHITECTURES: dict[str, type[FeatureExtractor]] = {
+    "dynres": DynRes,
+    "edsr": Edsr,
+    "mdsr": Mdsr,
+    "rdn": Rdn,
+    "swinir": SwinIr,
+}
 """Class of each architecture, by the names of the setting ``extractor``."""
 
-BUNDLED: dict[str, str] = {}
+BUNDLED: dict[str, str] = {"dynres": "dynres.safetensors"}
 """Architectures whose weights come with the package: name → file in ``napari_dainr/resources``."""
 
 

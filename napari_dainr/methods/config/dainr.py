@@ -22,9 +22,11 @@ from napari_dainr.methods.config.fields import (
 __all__ = ["WITH_WEIGHTS", "DainrConfig"]
 
 Feature = Literal["none", "nufft", "view-shared", "grasp", "lowrank"]
-Extractor = Literal["none", "edsr", "mdsr", "rdn", "swinir"]
-WITH_WEIGHTS: frozenset[str] = frozenset()
+Extractor = Literal["auto", "none", "dynres", "edsr", "mdsr", "rdn", "swinir"]
+WITH_WEIGHTS: frozenset[str] = frozenset({"dynres"})
 """Extractors whose weights come with the package: the keys of ``inr.extractors.BUNDLED``, said here without torch."""
+RECONSTRUCTIONS = ("grasp", "lowrank")
+"""Features that are fitted to k-space."""
 Encoding = Literal["freq", "hash"]
 
 
@@ -35,6 +37,7 @@ class DainrConfig(MethodConfig):
     paper: ClassVar[dict[str, Any]] = {
         "n_steps": 3000,
         "feature": "nufft",
+        "extractor": "none",
         "feature_upsampling": "bilinear",
         "feature_share": 0.0,
         "zero_at_start": "switch",
@@ -83,9 +86,10 @@ class DainrConfig(MethodConfig):
         "in the paper; other features, and those of an extractor, are not mixed in.",
     )
     extractor: Extractor = Field(
-        "none",
-        description="Pretrained network that turns the feature image into features, Table V; the paper: mdsr. Its "
-        "weights are not part of this package, so preset paper has none: give them in extractor_weights.",
+        "auto",
+        description="Pretrained network that looks at the feature image, Table V; the paper: mdsr. auto is dynres, our "
+        "own, for a low-rank feature, and none for others. The weights of edsr, mdsr, rdn and swinir are not part of "
+        "this package, so preset paper has none: give them in extractor_weights.",
     )
     extractor_weights: str = Field(
         "",
@@ -159,10 +163,20 @@ class DainrConfig(MethodConfig):
     decay_to: FinalRate = 0.03
     ema: Averaging = 0.98
 
+    @property
+    def extractor_used(self) -> str:
+        """The extractor that ``auto`` means; DynRes was trained on low-rank reconstructions."""
+        if self.extractor != "auto":
+            return self.extractor
+        return "dynres" if self.feature == "lowrank" else "none"
+
     @field_validator("extractor")
     @classmethod
     def _extractor_has_an_image(cls, extractor: str, info: ValidationInfo) -> str:
-        if extractor != "none" and info.data.get("feature") == "none":
+        feature = info.data.get("feature")
+        if extractor == "dynres" and feature not in RECONSTRUCTIONS:
+            raise ValueError(f"dynres looks at a reconstruction, not at {feature}; choose feature lowrank")
+        if extractor not in ("auto", "none") and feature == "none":
             raise ValueError("the feature is none, so there is no image to look at; choose feature nufft, as the paper")
         return extractor
 
@@ -170,7 +184,7 @@ class DainrConfig(MethodConfig):
     @classmethod
     def _extractor_has_weights(cls, weights: str, info: ValidationInfo) -> str:
         extractor = info.data.get("extractor", "none")
-        if extractor not in ("none", *WITH_WEIGHTS) and not weights.strip():
+        if extractor not in ("auto", "none", *WITH_WEIGHTS) and not weights.strip():
             raise ValueError(f"extractor {extractor} needs the path of its published weights, or 'download'")
         return weights.strip()
 
