@@ -32,12 +32,26 @@ class Partitions:
         Number of the partition at kz = 0.
     reverse
         Whether slices are counted the other way, against the sign of kz.
+    step_mm : (3,) or None
+        From one slice to the next along kz, LPS millimetres, where the file says it.
     """
 
     numbers: tuple[int, ...]
     count: int
     centre: int
     reverse: bool = False
+    step_mm: tuple[float, float, float] | None = None
+
+    def planes(self, middle: Plane) -> tuple[Plane, ...]:
+        """Plane of each slice, of which number ``count // 2`` is the middle one; none where the step is not known."""
+        if self.step_mm is None:
+            return ()
+        steps = (np.arange(self.count) - self.count // 2) * (-1 if self.reverse else 1)
+        centres = np.asarray(middle.centre_mm) + steps[:, None] * np.asarray(self.step_mm)
+        try:
+            return tuple(Plane(middle.along_x, middle.along_y, (float(x), float(y), float(z))) for x, y, z in centres)
+        except InputError:  # impossible positions say nothing
+            return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +101,8 @@ class Acquired:
     csm : (slice, coil, y, x) complex64 or None
         Coil sensitivity maps stored with the data.
     planes : (slice,) Planes, or ()
-        Where each slice lies in the patient, in the order of ``kdata``; a stack of partitions has one, its middle.
+        Where each slice lies in the patient, in the order of ``kdata``; a stack of partitions has one, that of its
+        middle slice.
         Empty where the file does not say.
     left_out
         Readouts that are no image data: kind → number.

@@ -62,7 +62,10 @@ def prepared(
         stack = acquired.partitions
         kdata = slices_of_partitions(acquired.kdata, stack.numbers, stack.count, stack.centre, stack.reverse)
         detected["partitions"] = describe_partitions(stack.numbers, stack.count, stack.centre)
-        acquired = replace(acquired, kdata=kdata, third="slice", partitions=None)
+        planes = stack.planes(acquired.planes[0]) if acquired.planes else ()
+        if planes:
+            assumed["order of the slices"] = "along the slice direction of the header, by the sign of kz"
+        acquired = replace(acquired, kdata=kdata, third="slice", partitions=None, planes=planes)
     return acquired, screening.spokes
 
 

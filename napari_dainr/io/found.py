@@ -66,7 +66,13 @@ def tr_between_spokes(facts: dict[str, Any], tr_s: float | None) -> float | None
     return tr_s * facts["stride"] if facts["third"] == "partition" else tr_s
 
 
-def partitions_of(facts: dict[str, Any], count: int, centre: int) -> Partitions | None:
+def partitions_of(
+    facts: dict[str, Any],
+    count: int,
+    centre: int,
+    step_mm: float | None = None,
+    through: NDArray[Any] | None = None,
+) -> Partitions | None:
     """Where the partitions lie, if the third axis is partitions.
 
     Parameters
@@ -74,12 +80,19 @@ def partitions_of(facts: dict[str, Any], count: int, centre: int) -> Partitions 
     count, centre
         Partitions of the full stack and number of the central one, by the header; a count below what is measured, or a
         centre outside, is replaced by what is measured.
+    step_mm
+        From slice to slice, by the header; None where it does not say.
+    through : (3,) or None
+        Direction of the slices, LPS.
     """
     if facts["third"] != "partition":
         return None
     numbers = tuple(int(number) for number in facts["numbers"])
     count = max(count, max(numbers) + 1)
-    return Partitions(numbers=numbers, count=count, centre=centre if 0 < centre < count else count // 2)
+    step: tuple[float, float, float] | None = None
+    if through is not None and step_mm and np.isfinite(step_mm) and abs(float(np.linalg.norm(through)) - 1) < 1e-3:
+        step = _three(np.asarray(through, np.float64) * abs(step_mm))
+    return Partitions(numbers=numbers, count=count, centre=centre if 0 < centre < count else count // 2, step_mm=step)
 
 
 def planes_of(table: NDArray[Any] | None) -> tuple[Plane, ...]:

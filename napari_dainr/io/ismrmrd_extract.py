@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_dainr.errors import InputError
 from napari_dainr.io.child import Extracted
 from napari_dainr.io.hdf5_open import hard_linked, open_hdf5
-from napari_dainr.io.readouts import Arrangement, arrange, same_shape
+from napari_dainr.io.readouts import Arrangement, arrange, places, same_shape
 from napari_dainr.io.readouts import require as _require
 
 __all__ = ["NOT_IMAGING", "Read", "assemble", "extract", "facts_of_header", "raw_groups"]
@@ -99,6 +99,7 @@ def facts_of_header(xml: Any) -> dict[str, Any]:
     sequence = header.sequenceParameters
     facts["tr_ms"] = float(sequence.TR[0]) if sequence is not None and sequence.TR else None
     facts["partitions"] = int(encoding.encodedSpace.matrixSize.z)
+    facts["slab_mm"] = float(encoding.encodedSpace.fieldOfView_mm.z)
     limits = encoding.encodingLimits
     for name, limit in (("line", "kspace_encoding_step_1"), ("partition", "kspace_encoding_step_2")):
         said = getattr(limits, limit, None) if limits is not None else None
@@ -179,8 +180,8 @@ def extract(
     arrays
         ``kdata`` (third, coil, spoke, readout) complex64; ``ktraj`` (spoke, readout, 2) float32, (ky, kx), in the
         file's own unit, only if the file holds one; ``ticks`` (spoke,) int64, time stamps of the reference slice or
-        partition; ``noise`` (coil, sample) complex64 if there is a noise scan; ``planes`` (slice, 3, 3) as
-        :func:`_planes` says, of slices; counters as in Acquired.
+        partition; ``noise`` (coil, sample) complex64 if there is a noise scan; ``planes`` and ``through`` as in
+        :func:`napari_dainr.io.readouts.places`; counters as in Acquired.
     facts
         Numbers and words of the whitelist.
 
@@ -296,8 +297,8 @@ def assemble(
     }
     if traj is not None:
         arrays["ktraj"] = _in_plane(traj[:, used], order, plan)
-    if plan.facts["third"] == "slice":
-        arrays["planes"] = _planes(head, order)
+    table = np.stack([head[name] for name in ("read_dir", "phase_dir", "position", "slice_dir")], axis=1)
+    arrays |= places(table[order], plan.facts["third"])
     is_noise = _has_flag(everything["flags"], NOT_IMAGING["noise"])
     noise = np.flatnonzero(is_noise & (everything["active_channels"] == coils))
     dwell = float(head["sample_time_us"][0])
@@ -312,18 +313,6 @@ def assemble(
     if len(noise):
         arrays["noise"], found["noise_dwell_us"] = _noise(read, noise, coils, everything)
     return arrays, found
-
-
-def _planes(head: NDArray[Any], order: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(slice, 3, 3) float64: direction of x, of y, and centre in mm of each slice, in patient coordinates (LPS).
-
-    Zeros where the headers say nothing, or where those of one slice differ, as in sequences that turn the slice.
-    """
-    table = np.stack([head[name] for name in ("read_dir", "phase_dir", "position")], axis=1).astype(np.float64)[order]
-    first = table[:, 0]
-    same = np.isfinite(table).all() and np.allclose(table, first[:, None], rtol=0, atol=1e-3)
-    said = bool(same) and bool((np.abs(np.linalg.norm(first[:, :2], axis=-1) - 1) < 1e-3).all())
-    return np.ascontiguousarray(first if said else np.zeros_like(first))
 
 
 def _noise(

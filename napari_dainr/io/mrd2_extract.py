@@ -43,6 +43,7 @@ _HEAD = np.dtype(
         ("position", "<f4", 3),
         ("read_dir", "<f4", 3),
         ("phase_dir", "<f4", 3),
+        ("slice_dir", "<f4", 3),
         ("idx", [(name, "<i8") for name in _COUNTERS]),
     ]
 )
@@ -61,6 +62,7 @@ def _facts_of_header(header: Any) -> dict[str, Any]:
         facts[name] = [int(space.matrix_size.y), int(space.matrix_size.x)]
         facts[name.replace("matrix", "fov_mm")] = [float(space.field_of_view_mm.y), float(space.field_of_view_mm.x)]
     facts["partitions"] = int(encoding.encoded_space.matrix_size.z)
+    facts["slab_mm"] = float(encoding.encoded_space.field_of_view_mm.z)
     for name, limit in (("line", "kspace_encoding_step_1"), ("partition", "kspace_encoding_step_2")):
         said = getattr(encoding.encoding_limits, limit)
         facts[f"centre_{name}"] = int(said.center) if said is not None else None
@@ -86,7 +88,10 @@ def _row(head: Any, data: NDArray[Any], trajectory: NDArray[Any]) -> tuple[Any, 
         head.encoding_space_ref or 0,
         head.acquisition_time_stamp or 0,
         head.sample_time_us or 0.0,
-        *(tuple(np.asarray(vector, np.float32)) for vector in (head.position, head.read_dir, head.phase_dir)),
+        *(
+            tuple(np.asarray(vector, np.float32))
+            for vector in (head.position, head.read_dir, head.phase_dir, head.slice_dir)
+        ),
         tuple(getattr(head.idx, name) or 0 for name in _COUNTERS),
     )
 

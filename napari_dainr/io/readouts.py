@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError
 
-__all__ = ["COUNTERS", "Arrangement", "arrange", "frame_hint", "require", "same_shape"]
+__all__ = ["COUNTERS", "Arrangement", "arrange", "frame_hint", "places", "require", "same_shape"]
 
 COUNTERS = ("line", "partition", "slice", "contrast", "set", "phase", "repetition", "average")
 """What is counted for each readout; one number per readout and counter."""
@@ -166,6 +166,32 @@ def arrange(
         lines=lines[reference] if facts["same_lines"] else None,
         frames=_frames(table["repetition"][rows[reference]], table["phase"][rows[reference]]),
     )
+
+
+def places(table: NDArray[Any], third: str) -> dict[str, NDArray[np.float64]]:
+    """Where slices lie in the patient, by the headers of their readouts (LPS, position in mm).
+
+    Parameters
+    ----------
+    table : (third, spoke, 4, 3)
+        Of each readout the direction of x, that of y, the position, and the direction through the slice.
+    third
+        "slice", or "partition": then all readouts are of one slab.
+
+    Returns
+    -------
+    ``planes`` (slice, 3, 3) float64: x, y and position of each slice, or of the one slab; ``through`` (3,) of a slab.
+    Zeros where the headers say nothing, or where those of one slice differ, as in sequences that turn the slice.
+    """
+    values = np.asarray(table, dtype=np.float64)
+    if third == "partition":
+        values = values.reshape(1, -1, 4, 3)
+    first = values[:, 0]
+    same = np.isfinite(values).all() and np.allclose(values, first[:, None], rtol=0, atol=1e-3)
+    said = bool(same) and bool((np.abs(np.linalg.norm(first[:, :2], axis=-1) - 1) < 1e-3).all())
+    first = first if said else np.zeros_like(first)
+    found = {"planes": np.ascontiguousarray(first[:, :3])}
+    return found if third == "slice" else found | {"through": np.ascontiguousarray(first[0, 3])}
 
 
 def frame_hint(*counters: NDArray[np.int64]) -> int | None:

@@ -16,6 +16,7 @@ from napari_dainr.io.found import (
     DAY_TICKS,
     TICK_S,
     partitions_of,
+    planes_of,
     said_of_arrangement,
     tr_between_spokes,
     what_the_samples_say,
@@ -72,7 +73,22 @@ def _acquired(arrays: dict[str, NDArray[Any]], facts: dict[str, Any], name: str)
     if facts["reflected"]:
         detected["reflected"] = f"{facts['reflected']} lines were read out backwards and turned round"
     kind = what_the_samples_say(kdata, _TRAJECTORIES.get(int(facts.get("trajectory") or 0), "unknown"), detected)
-    partitions = partitions_of(facts, int(facts.get("partitions") or 0), int(facts["centre_partition"]))
+    images = facts.get("images_per_slab") or facts.get("partitions")
+    partitions = partitions_of(
+        facts,
+        int(facts.get("partitions") or 0),
+        int(facts["centre_partition"]),
+        facts["thickness_mm"] / images if facts.get("thickness_mm") and images else None,
+        arrays.get("through"),
+    )
+    planes = planes_of(arrays.get("planes"))
+    if planes:
+        assumed["orientation"] = (
+            "columns along the readout of the protocol, rows along its phase encoding, as siemens_to_ismrmrd takes "
+            "them; the image may be turned by 180° in its plane"
+        )
+        if facts["pulseq"]:
+            assumed["orientation"] += ", and a Pulseq sequence may use other axes"
     matrix, fov, encoded = _geometry(facts, kdata.shape[-1], kind)
     if facts["pulseq"] and fov is not None:
         assumed["field of view"] = f"{fov[0]:g} mm, of the protocol; a Pulseq sequence may use another"
@@ -104,6 +120,7 @@ def _acquired(arrays: dict[str, NDArray[Any]], facts: dict[str, Any], name: str)
         frames=arrays.get("frames"),
         noise=noise,
         noise_bandwidth_ratio=ratio,
+        planes=planes,
         left_out=dict(facts["left_out"]),
         detected=detected,
         assumed=assumed,

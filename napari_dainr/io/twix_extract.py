@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError
 from napari_dainr.io.child import Extracted
-from napari_dainr.io.readouts import arrange, require, same_shape
+from napari_dainr.io.readouts import arrange, places, require, same_shape
 
 __all__ = ["NOT_IMAGING", "extract"]
 
@@ -61,6 +61,8 @@ _PROTOCOL = {
     "trajectory": r"sKSpace\.ucTrajectory",
     "read_fov_mm": r"sSliceArray\.asSlice\[0\]\.dReadoutFOV",
     "phase_fov_mm": r"sSliceArray\.asSlice\[0\]\.dPhaseFOV",
+    "thickness_mm": r"sSliceArray\.asSlice\[0\]\.dThickness",
+    "images_per_slab": r"sKSpace\.lImagesPerSlab",
     "dwell_ns": r"sRXSPEC\.alDwellTime\[0\]",
 }
 """The numbers of the protocol that may leave this module, and their names in its ASCCONV part."""
@@ -348,4 +350,22 @@ def _assemble(
         "centre_partition": int(used["CenterPar"][0]),
         "reflected": int(reflected[plan.rows].sum()),
     }
-    return {"kdata": kdata, "ticks": used["TimeStamp"].astype(np.int64), **plan.arrays()}, facts
+    where = places(_directions(heads["SliceData"])[plan.rows], plan.facts["third"])
+    return {"kdata": kdata, "ticks": used["TimeStamp"].astype(np.int64), **where, **plan.arrays()}, facts
+
+
+def _directions(said: NDArray[Any]) -> NDArray[np.float64]:
+    """(line, 4, 3): directions of readout and of phase encoding, position (mm), direction of the slice.
+
+    Siemens keeps the rotation of a slice as a quaternion (w, x, y, z); the columns of its matrix are the directions of
+    phase encoding, readout and slice in patient coordinates sagittal, coronal, transverse, which are DICOM's left,
+    back, head (siemens_to_ismrmrd, and twixtools, which turns the first two round).
+    """
+    w, x, y, z = np.asarray(said["Quaternion"], dtype=np.float64).T
+    phase = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)], axis=-1)
+    read = np.stack([2 * (x * y - z * w), 1 - 2 * (x * x + z * z), 2 * (y * z + x * w)], axis=-1)
+    through = np.stack([2 * (x * z + y * w), 2 * (y * z - x * w), 1 - 2 * (x * x + y * y)], axis=-1)
+    position = np.stack([said["SlicePos"][name] for name in ("Sag", "Cor", "Tra")], axis=-1).astype(np.float64)
+    # Without a rotation the line says nothing of its place.
+    known = np.abs(w * w + x * x + y * y + z * z - 1) < 1e-3
+    return np.stack([read, phase, position, through], axis=1) * known[:, None, None]

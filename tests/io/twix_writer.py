@@ -32,8 +32,12 @@ class Line:
     counters: dict[str, int] = field(default_factory=dict)
     cut: tuple[int, int] = (0, 0)
     centre: int | None = None
-    centre_partition: int = 0
     """Where no centre is given, the middle."""
+    centre_partition: int = 0
+    position: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """Sagittal, coronal, transverse, mm."""
+    quaternion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    """Scalar first."""
 
 
 @dataclass
@@ -74,7 +78,7 @@ def _modern(line: Line, number: int) -> bytes:
     length = 192 + coils * (32 + 8 * samples)
     head = struct.pack("<IiIII", length, 7, number, line.ticks, line.ticks)
     head += struct.pack("<2H4i", 0, 0, 0, 0, 0, 0) + struct.pack("<Q", _mask(line)) + _middle(line)
-    head += struct.pack("<7f", *([0.0] * 7)) + bytes(48) + bytes(8) + struct.pack("<2HI", 0, 0, 0)
+    head += struct.pack("<7f", *line.position, *line.quaternion) + bytes(48) + bytes(8) + struct.pack("<2HI", 0, 0, 0)
     assert len(head) == 192
     body = b""
     for coil in range(coils):
@@ -89,7 +93,7 @@ def _old(line: Line, number: int) -> bytes:
     for coil in range(coils):
         head = struct.pack("<IiIII", 128 + 8 * samples, 7, number, line.ticks, line.ticks)
         head += struct.pack("<Q", _mask(line)) + _middle(line)
-        head += bytes(16) + struct.pack("<7f", *([0.0] * 7)) + struct.pack("<2H", coil, 0)
+        head += bytes(16) + struct.pack("<7f", *line.position, *line.quaternion) + struct.pack("<2H", coil, 0)
         assert len(head) == 128
         body += head + line.data[coil].astype("<c8").tobytes()
     return body
