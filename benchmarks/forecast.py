@@ -1,9 +1,9 @@
 """How well runs are forecast: ``python benchmarks/forecast.py [--only N …] [--threads N] [--json OUT]``.
 
 Sixteen recipes on simulated data: ten that the forecast was made with, two that had been seen when its last factors
-were lowered, and four that came after. Each is forecast in one process and run in another; so neither finds memory that
-the other has left. Before
-the run a tiny one of the same method loads what is loaded but once.
+were lowered, and four that came after. Each is forecast in one process, timed in another, and run once more in a third, where its
+memory is looked at; so none finds memory that another has left. Before the run a tiny one of the same method loads
+what is loaded but once.
 
 Seconds are those of the clock, from the recipe and the data in memory to the saved result. Memory is the highest
 resident memory of the process, looked at every two milliseconds, less what it held before the run; on a GPU torch's
@@ -14,6 +14,7 @@ things the figures say little: ``--threads 1`` needs but one core that is free.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import subprocess
@@ -86,8 +87,22 @@ def told(case: dict[str, Any], device: str, threads: int | None) -> dict[str, An
     }  # fmt: skip
 
 
+def held(case: dict[str, Any], device: str, threads: int | None) -> dict[str, Any]:
+    """Memory of the run."""
+    watch = HighestMemory(device)
+    carry_out(case, device, threads, watch)
+    return {"memory": watch.rise}
+
+
 def taken(case: dict[str, Any], device: str, threads: int | None) -> dict[str, Any]:
-    """The run."""
+    """Seconds of the run; nobody looks at its memory, which would take a part of a core and of Python's lock."""
+    return carry_out(case, device, threads, contextlib.nullcontext())
+
+
+def carry_out(
+    case: dict[str, Any], device: str, threads: int | None, watch: contextlib.AbstractContextManager[Any]
+) -> dict[str, Any]:
+    """The run, as the first large one of its process."""
     kspace, recipe = data(case), recipe_of(case, device, threads)
     few = {name: 1 for name in ("n_steps", "feature_steps") if name in type(recipe.config()).model_fields}
     list(run(recipe_of(case, device, threads, **few), kspace=data(case | {"matrix": 32, "frames": 3, "coils": 2})))
@@ -95,7 +110,7 @@ def taken(case: dict[str, Any], device: str, threads: int | None) -> dict[str, A
     parts: dict[str, float] = {}
     give_back_memory()
     done = 0
-    with tempfile.TemporaryDirectory() as folder, HighestMemory(device) as memory:
+    with tempfile.TemporaryDirectory() as folder, watch:
         last = begun = time.perf_counter()
         cpu = time.process_time()
         for event in run(recipe, Path(folder) / "run", kspace=kspace):
@@ -105,9 +120,10 @@ def taken(case: dict[str, Any], device: str, threads: int | None) -> dict[str, A
             if isinstance(event, Progress) and event.stage != "DA-INR":
                 done = event.step
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    return {
-        "seconds": seconds, "cpu_seconds": cpu, "memory": memory.rise, "parts": parts, "step": done,
-    }  # fmt: skip
+    return {"seconds": seconds, "cpu_seconds": cpu, "parts": parts, "step": done}
+
+
+PARTS = {"told": told, "taken": taken, "held": held}
 
 
 def line(case: dict[str, Any], result: dict[str, Any]) -> str:
@@ -127,17 +143,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--part", choices=("told", "taken"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case is not None:
-        measure = told if args.part == "told" else taken
-        print(json.dumps(measure(CASES[args.case], args.device, args.threads)))
+        print(json.dumps(PARTS[args.part](CASES[args.case], args.device, args.threads)))
         return
     print("| method | size | forecast took s | told s | took s | ratio | told MB | took MB | ratio |\n|" + "---|" * 9)
     results = []
     for number in args.only or range(len(CASES)):
         results.append({"case": CASES[number]})
-        for part in ("told", "taken"):
+        for part in PARTS:
             command = [sys.executable, __file__, "--case", str(number), "--part", part, "--device", args.device]
             command += [] if args.threads is None else ["--threads", str(args.threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)

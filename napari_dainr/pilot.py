@@ -21,7 +21,7 @@ from napari_dainr.methods.problem import make_problem
 
 __all__ = ["pilot_steps", "small_of"]
 
-SIDE = 40
+SIDE = 56
 """Longer side of the small problem's images, pixels."""
 FRAMES = 40
 """Frames of the small problem at most; they are taken from the middle of the series."""

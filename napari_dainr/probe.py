@@ -53,10 +53,15 @@ MOST_LOOSE = 3
 """What drawing may take at most over what its arrays hold; above it, something else has taken it."""
 MAPPED_BYTES = 32 << 20
 """Arrays from this size on go back to the system at once when they are freed; such are not taken loosely."""
-SMALL_SIDES = (32, 64)
-"""Sides of the images with which the preparation is tried, pixels."""
+TRIED_SIDE, WARM_SIDE = 128, 32
+"""Sides of the images with which the preparation is tried, pixels, and made before, for what is loaded but once. Of the
+first one the coils' covariance is more than a core's cache holds, so that a pixel takes as long as in the whole."""
+MOST_TRIED_BYTES = 1 << 28
+"""What coil images of the transforms that are timed may take."""
 DRAWN_SIDE = 512
 """Side of the largest image that is drawn for a trial, pixels."""
+TRIES = 3
+"""Transforms of each kind that are timed; their mean is taken, as a run meets the slow ones too."""
 HASHED_BYTES = 1 << 23
 SAVE_PASSES = 4
 """What is saved is summed up, written, read and compared: so many times as long as a SHA-256 of it."""
@@ -155,7 +160,6 @@ class _Probe:
     # Seconds
 
     def _seconds(self, small: Walk, large: Walk) -> dict[str, float]:
-        transforms = self._transforms()
         stages = [name for name in large.parts if name != "start"]
         rows = {
             name: {
@@ -166,6 +170,8 @@ class _Probe:
         whole = frozenset(
             name for name in large.parts if self.more > self.fewer and small.parts[name].rows != large.parts[name].rows
         )
+        alone = self._transforms(self.threads)
+        together = self._transforms(self._frames_at_once) if whole else alone
         tall = self._walk(self.more, count=False)
         each = {name: part.seconds for name, part in tall.parts.items()}
         if whole and self.sizes.frames > self.more:
@@ -174,6 +180,7 @@ class _Probe:
             pixels = matrix[0] * matrix[1]
             each |= {name: part.seconds * self.sizes.pixels / pixels for name, part in thin.parts.items()}
         for name in each:
+            transforms = together if name in whole else alone
             each[name] += sum(n * transforms[kind] for kind, n in rows[name].items())
         parts = {"preparation": self._preparation() + each["start"]}
         draw = self._drawing(tall, self.recipe.scale)
@@ -186,15 +193,16 @@ class _Probe:
                 held = float(np.clip(round(self.recipe.held_out * n * self.binned.spokes_per_frame), 1, n))
                 looks = steps / max(1, self.n_steps // HELD_OUT_LOOKS)
                 drawn = look(held) if name not in whole else 0.0
-                parts[name] += looks * (drawn + held * transforms["forward"] / 2)
+                parts[name] += looks * (drawn + held * alone["forward"] / 2)
         parts["drawing"] = draw((n - 1) * k + 1)
         parts["saving"] = self._saving(sum(parts.values()), self._to_all(small.state_bytes, large.state_bytes))
         return parts
 
     def _steps(self, stage: str, last: bool, tried: int) -> float:
         """Steps of a stage in the whole fit, as far as can be known; ``tried`` of them with the few frames."""
-        if not last and not stage.endswith("feature"):  # an extractor looks at frame after frame
-            return tried * self.sizes.frames / self.more
+        if not last and not stage.endswith("feature"):
+            # An extractor looks at frame after frame, and all are measured against k-space at once.
+            return tried * self.sizes.frames / self.more if stage.endswith("features") else tried
         config = self.config
         most = config.n_steps if last and hasattr(config, "n_steps") else getattr(config, "feature_steps", 1)
         name = "tolerance" if last else "feature_tolerance"
@@ -212,10 +220,17 @@ class _Probe:
         shorter = min(min(rows, columns), max(16, 8 * round(STRIP_VOXELS / (8 * self.sizes.frames * longer))))
         return (shorter, columns) if rows <= columns else (rows, shorter)
 
-    def _transforms(self) -> dict[str, float]:
-        """Seconds of a true transform of one frame with all coils, with the coil maps, by kind."""
+    @property
+    def _frames_at_once(self) -> int:
+        """So many that a thread's coil images are no smaller for the system and the caches than those of all frames."""
+        frame = COMPLEX * self.sizes.coils * self.sizes.pixels
+        each = -(-MAPPED_BYTES // frame)
+        return max(self.threads, min(self.threads * each, MOST_TRIED_BYTES // frame))
+
+    def _transforms(self, n_frames: int) -> dict[str, float]:
+        """Seconds of a true transform of one of so many frames with all coils, with the coil maps, by kind."""
         self._go_on()
-        n = min(self.sizes.frames, max(self.threads, 2))
+        n = min(self.sizes.frames, max(n_frames, 2))
         frames = list(range(n))
         ktraj = self.binned.ktraj[:n].reshape(n, self.sizes.samples, 2)
         hollow = self.sizes.hollow(n)
@@ -232,15 +247,18 @@ class _Probe:
             "adjoint": (lambda: problem.adjoint(problem.kdata, frames), n),
             "gradient": (gradient, 1),
         }
-        return {kind: min(timed(what, self.device)[0] for _ in range(4)) / rows for kind, (what, rows) in work.items()}
+        seconds: dict[str, list[float]] = {kind: [] for kind in work}
+        for _ in range(1 + TRIES):  # the first time, the places of the samples are prepared
+            for kind, (what, rows) in work.items():  # in turn, as in a step: none finds its own arrays in the caches
+                seconds[kind].append(timed(what, self.device)[0] / rows)
+        return {kind: float(np.mean(took[1:])) for kind, took in seconds.items()}
 
     def _preparation(self) -> float:
-        """Coil compression, maps, density and scale: all of it with two smaller sizes, from there along a line."""
+        """Coil compression, maps, density and scale: all of it on a smaller image, from there by pixels."""
         side = self.sizes.pixels**0.5
-        if side <= SMALL_SIDES[1]:
-            return self._prepared(1.0)[0]
-        (few, few_pixels), (more, more_pixels) = (self._prepared(side / small) for small in SMALL_SIDES)
-        return more + max(more - few, 0.0) / (more_pixels - few_pixels) * (self.sizes.pixels - more_pixels)
+        self._prepared(max(1.0, side / WARM_SIDE))
+        seconds, pixels = self._prepared(max(1.0, side / TRIED_SIDE))
+        return seconds * self.sizes.pixels / pixels
 
     def _prepared(self, shrink: float) -> tuple[float, int]:
         """Seconds and pixels of a preparation whose sides, readouts and spokes are fewer by this factor.
@@ -291,7 +309,8 @@ class _Probe:
         hashlib.sha256(bytes(HASHED_BYTES)).digest()
         per_byte = (time.perf_counter() - begun) / HASHED_BYTES
         saves = 1 + int(seconds / CHECKPOINT_S)
-        return per_byte * (saves * SAVE_PASSES * state_bytes + SAVE_PASSES * self._drawn_bytes)
+        data_bytes = self.binned.kdata.nbytes  # summed up too, for the provenance
+        return per_byte * (saves * SAVE_PASSES * state_bytes + SAVE_PASSES * self._drawn_bytes + data_bytes)
 
     @property
     def _drawn_bytes(self) -> int:

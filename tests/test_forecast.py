@@ -296,7 +296,7 @@ def test_the_command_tells_and_ends(
 def test_coil_maps_are_prepared_as_the_recipe_says(
     tiny_kspace: KSpace, tiny_maps: NDArray[np.complex64], coil_maps: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_dainr.probe.SMALL_SIDES", (12, 24))
+    monkeypatch.setattr("napari_dainr.probe.TRIED_SIDE", 24)
     recipe = recipe_of("nufft", coil_maps=coil_maps)
     assert forecast(recipe, replace(tiny_kspace, csm=tiny_maps[None])).parts["preparation"] > 0
     if coil_maps == "given":
