@@ -193,7 +193,8 @@ class _Run:
         last_preview = last_checkpoint = time.monotonic()
         told_stage, next_stage, before = "", method.stage(state), state.step
         for losses in fit(method, self.problem, state):
-            over = method.done(state) or self._stopped()
+            done = method.done(state)
+            over = done or self._stopped()
             # A method may skip steps, as where its feature converged early.
             snapshot_due = self.out is not None and any(before < step <= state.step for step in keep_at) and not over
             checkpoint_due = self.out is not None and time.monotonic() - last_checkpoint >= wishes.checkpoint_s
@@ -201,7 +202,7 @@ class _Run:
             stage, next_stage = next_stage, method.stage(state)
             if next_stage != stage:
                 give_back_memory()  # the next stage has arrays of other sizes
-            unseen = self._unseen() if over or state.step % look == 0 else {}
+            unseen = self._unseen() if done or state.step % look == 0 else {}  # who asks to stop need not wait for it
             # What is going to be saved is looked at first, so that no state that is not a number lies in a checkpoint.
             due = over or unseen or snapshot_due or checkpoint_due or stage != told_stage
             if due or time.monotonic() - clock.told >= 1 / PROGRESS_HZ:
