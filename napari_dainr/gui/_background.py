@@ -1,4 +1,7 @@
-"""Work beside the event loop. napari keeps every worker as long as its window, so it leads to nothing for long."""
+"""Work beside the event loop whose end a person would wait for.
+
+It goes through napari's ``create_worker``, so that the window asks before it is closed in the middle of it.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,11 @@ def in_background(
 
     ``ended`` is called in any case, also where napari quit the worker.
     """
-    from napari.qt.threading import FunctionWorker, create_worker
+    from napari.qt.threading import create_worker
 
-    worker = create_worker(Once(work), _start_thread=False, _worker_class=FunctionWorker)
+    from napari_dainr.gui._job_worker import ForgettableWorker
+
+    worker = create_worker(Once(work), _start_thread=False, _worker_class=ForgettableWorker)
     worker.returned.connect(Once(then))
     if ended is not None:
         worker.finished.connect(Once(ended))

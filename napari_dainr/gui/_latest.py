@@ -65,10 +65,10 @@ class Latest:
             self._stop.set()
 
     def _begin(self, work: Work) -> None:
-        from napari.qt.threading import create_worker
+        from napari.qt.threading import GeneratorWorker
 
         stop, what = threading.Event(), self._what
-        holder, to_do = [self], [work]  # emptied: the worker is kept by napari and would keep the dock
+        holder, to_do = [self], [work]  # emptied: Qt keeps what it calls, and the collector does not see it there
 
         def steps() -> Generator[Any, None, Failed | None]:
             try:
@@ -90,7 +90,8 @@ class Latest:
 
         self._stop = stop
         at_work(self, self.cancel)
-        worker = create_worker(steps, _start_thread=False)
+        # Not by create_worker: the window would keep one of these for every step of a slider, until it is closed.
+        worker: Any = GeneratorWorker(steps)
         worker.yielded.connect(yielded)
         worker.returned.connect(returned)
         worker.finished.connect(Once(partial(self._finished, stop, holder)))
