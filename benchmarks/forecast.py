@@ -1,9 +1,9 @@
 """How well runs are forecast: ``python benchmarks/forecast.py [--only N …] [--threads N] [--json OUT]``.
 
 Sixteen recipes on simulated data: ten that the forecast was made with, two that had been seen when its last factors
-were lowered, and four that came after. Each is forecast in one process, timed in another, and run once more in a third, where its
-memory is looked at; so none finds memory that another has left. Before the run a tiny one of the same method loads
-what is loaded but once.
+were lowered, and four that came after. Each is forecast in one process, timed in another, and run once more in a
+third, where its memory is looked at; so none finds memory that another has left. Before the run a tiny one of the same
+method loads what is loaded but once.
 
 Seconds are those of the clock, from the recipe and the data in memory to the saved result. Memory is the highest
 resident memory of the process, looked at every two milliseconds, less what it held before the run; on a GPU torch's
