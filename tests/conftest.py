@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before anything imports numpy or torch: tests run beside each other and beside people.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
@@ -18,6 +21,36 @@ from napari_dainr.data import KSpace
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN_ANGLE = np.pi * (np.sqrt(5) - 1) / 2
 """Radians, 111.246…°; written out here so that tests do not take it from the code under test."""
+
+
+_calls: list[str] = []
+_WITH_ADDRESS = frozenset({"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"})
+_WITH_HOST = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
+_HERE = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """What Python asks before it opens a connection; sockets of the machine itself are let through."""
+    if event in _WITH_ADDRESS:
+        host = arguments[1][0] if isinstance(arguments[1], tuple) else None  # a path: a socket of this machine
+    elif event in _WITH_HOST:
+        host = arguments[0]
+    else:
+        return
+    if host is not None and str(host) not in _HERE:
+        _calls.append(f"{event} {host}")
+        raise AssertionError(f"a test wanted the network: {event} {host}")
+
+
+sys.addaudithook(_refuse_network)
+
+
+@pytest.fixture(autouse=True)
+def network_calls() -> Iterator[list[str]]:
+    """No test reaches for the network; also not where the refusal is swallowed, or on another thread."""
+    _calls.clear()
+    yield _calls
+    assert not _calls
 
 
 @pytest.fixture(scope="session")
