@@ -54,8 +54,8 @@ MOST_LOOSE = 3
 MAPPED_BYTES = 32 << 20
 """Arrays from this size on go back to the system at once when they are freed; such are not taken loosely."""
 TRIED_SIDE, WARM_SIDE = 128, 32
-"""Sides of the images with which the preparation is tried, pixels, and made before, for what is loaded but once. Of the
-first one the coils' covariance is more than a core's cache holds, so that a pixel takes as long as in the whole."""
+"""Sides of the images with which the preparation is tried, pixels, and made before, for what is loaded but once. From
+some 100 pixels on a pixel takes as long as in larger images; in smaller ones, calls that have little to do count."""
 MOST_TRIED_BYTES = 1 << 28
 """What coil images of the transforms that are timed may take."""
 DRAWN_SIDE = 512
@@ -222,7 +222,7 @@ class _Probe:
 
     @property
     def _frames_at_once(self) -> int:
-        """So many that a thread's coil images are no smaller for the system and the caches than those of all frames."""
+        """So many that a thread's coil images are got from the system anew, as those of all frames are."""
         frame = COMPLEX * self.sizes.coils * self.sizes.pixels
         each = -(-MAPPED_BYTES // frame)
         return max(self.threads, min(self.threads * each, MOST_TRIED_BYTES // frame))
