@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-__all__ = ["TimeLayers", "frame_times", "interpolated_frames", "is_time_layer", "pixel_mm", "title_of", "to_pixels"]
+__all__ = [
+    "TimeLayers",
+    "brief",
+    "frame_times",
+    "interpolated_frames",
+    "is_time_layer",
+    "pixel_mm",
+    "title_of",
+    "to_pixels",
+]
 
 
 def is_time_layer(layer: object) -> bool:
@@ -72,6 +82,16 @@ def title_of(layer: Image) -> str:
         return str(layer.name)
     spokes = recipe.get("spokes_per_frame")
     return f"{TITLES[recipe['method']]}, {spokes} spokes per frame" if spokes else TITLES[recipe["method"]]
+
+
+def brief(name: str) -> str:
+    """The part of a layer's name that says the method, and napari's number where several have the name: ``GRASP [1]``.
+
+    Of ``GRASP · 13 spokes · scan [1]``, for instance.
+    """
+    first, *rest = name.split(" · ")
+    number = re.search(r" \[\d+\]$", rest[-1]) if rest else None
+    return first + (number.group() if number else "")
 
 
 def to_pixels(layer: Image, points: NDArray[np.float64]) -> NDArray[np.float64]:

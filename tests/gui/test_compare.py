@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_dainr.gui._model import Phase
 from napari_dainr.gui._session import Session
+from napari_dainr.gui._time_layers import brief
 from napari_dainr.gui.compare.widget import CompareDock, open_compare
 from napari_dainr.gui.widget import find_dock
 
@@ -314,6 +315,19 @@ def test_scores_are_those_of_the_engine_and_can_be_copied(compare: CompareDock, 
         lambda: len(compare.measure.rows) == 2 and compare.measure.rows[1].scores["ssim"] == pytest.approx(1),
         timeout=WAIT_MS,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("GRASP · 13 spokes · scan [1]", "GRASP [1]"),
+        ("GRASP · 13 spokes · scan", "GRASP"),
+        ("truth [2]", "truth [2]"),
+        ("mine [left] · a", "mine [left]"),
+    ],
+)
+def test_short_names_tell_layers_of_one_name_apart(name: str, short: str) -> None:
+    assert brief(name) == short
 
 
 def test_what_cannot_be_compared_says_why(compare: CompareDock, viewer: Any, qtbot: Any) -> None:

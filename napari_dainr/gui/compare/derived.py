@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._series_layers import DERIVED
+from napari_dainr.gui._time_layers import brief
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -17,7 +18,7 @@ __all__ = ["DerivedLayers", "short_name"]
 
 def short_name(layer: Image) -> str:
     """The part of a layer's name that says the method."""
-    return str(layer.name).split(" · ")[0]
+    return brief(str(layer.name))
 
 
 class DerivedLayers:

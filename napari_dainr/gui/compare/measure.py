@@ -36,7 +36,7 @@ from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._parts import ComboBox, Note, SpinBox
 from napari_dainr.gui._series_layers import as_series, is_derived
 from napari_dainr.gui._settings import CompareSettings, keep, kept
-from napari_dainr.gui._time_layers import frame_times
+from napari_dainr.gui._time_layers import brief, frame_times
 from napari_dainr.gui._truth import TruthChoice
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import DerivedLayers, short_name
@@ -217,7 +217,7 @@ class MeasureSection(QWidget):
     def _fill(self) -> None:
         self.scores.setRowCount(len(self.rows))
         for line, row in enumerate(self.rows):
-            heading = QTableWidgetItem(row.name.split(" · ")[0])
+            heading = QTableWidgetItem(brief(row.name))
             heading.setToolTip(row.name)
             self.scores.setVerticalHeaderItem(line, heading)
             for column, key in enumerate(SCORES):

@@ -13,7 +13,7 @@ from napari_dainr.importing.options import ImportOptions, forms_of, options_from
 
 __all__ = ["OptionsForm"]
 
-_HINTS = {dict: "role=name, role=name", tuple: "y, x", list: "1, 2, …"}
+_HINTS = {dict: "role=name, role=name", tuple: "y, x", list: "0, 3, …"}
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_dainr.analysis.sections import Strip
+from napari_dainr.gui._time_layers import brief
 from napari_dainr.gui.xt.reader import grey_levels
 
 __all__ = ["StripView", "ticks"]
@@ -188,14 +189,17 @@ class StripView(QWidget):
         places = self._places()
         for row, place in zip(self._rows, places, strict=True):
             self._paint_row(painter, row, place)
-        self._paint_times(painter, places[-1])
-        if self._time is not None:
-            low, high = self._span()
-            if low <= self._time <= high:
-                painter.setPen(QPen(QColor(CURSOR), 1.6))
-                x = self.x_at(self._time)
-                painter.drawLine(QPointF(x, places[0].top()), QPointF(x, places[-1].bottom() + MARKS))
-                self._paint_time_flag(painter, x, places[-1])
+        low, high = self._span()
+        time = self._time if self._time is not None and low <= self._time <= high else None
+        words, flag = ("", QRectF()) if time is None else self._flag(time, places[-1])
+        self._paint_times(painter, places[-1], flag)
+        if time is not None:
+            painter.setPen(QPen(QColor(CURSOR), 1.6))
+            x = self.x_at(time)
+            painter.drawLine(QPointF(x, places[0].top()), QPointF(x, places[-1].bottom() + MARKS))
+            painter.fillRect(flag, QColor(CURSOR))
+            painter.setPen(QColor("#1a1a1a"))
+            painter.drawText(flag, Qt.AlignmentFlag.AlignCenter, words)
         painter.end()
 
     def _paint_row(self, painter: QPainter, row: _Row, place: QRectF) -> None:
@@ -205,7 +209,8 @@ class StripView(QWidget):
         text, line = self._colours[1], self.fontMetrics().height()
         painter.setPen(text)
         drawn = int(row.strip.interpolated.sum())
-        words = f"{row.title}   ({drawn} of {len(row.strip.times_s)} frames interpolated)" if drawn else row.title
+        title = brief(row.title) if self._narrow else row.title  # in the strip it covers as little as may be
+        words = f"{title}   ({drawn} of {len(row.strip.times_s)} frames interpolated)" if drawn else title
         words = self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, round(place.width()))
         if self._narrow:
             box = QRectF(place.left() + 2, place.top() + 1, self.fontMetrics().horizontalAdvance(words) + 8, line)
@@ -217,7 +222,7 @@ class StripView(QWidget):
             painter.drawText(QPointF(place.left(), place.top() - 0.25 * line), words)
         length = float(row.strip.distance_mm[-1])
         painter.setPen(QPen(text, 0.8))
-        for at in ticks(0, length, place.height(), 2.0 * line):
+        for at in ticks(0, length, place.height(), 1.4 * line):
             y = place.top() + at / length * place.height()
             painter.drawLine(QPointF(place.left() - 4, y), QPointF(place.left() - 1, y))
             box = QRectF(0, y - line / 2, place.left() - 7, line)
@@ -232,7 +237,8 @@ class StripView(QWidget):
                 painter.drawRect(QRectF(left + frame * step, place.bottom() + 1, max(1.0, step - 1), MARKS - 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
 
-    def _paint_times(self, painter: QPainter, place: QRectF) -> None:
+    def _paint_times(self, painter: QPainter, place: QRectF, flag: QRectF) -> None:
+        """The axis of time; a number that the cursor's flag would cover in part is left out."""
         line = self.fontMetrics().height()
         low, high = self._span()
         painter.setPen(QPen(self._colours[1], 0.8))
@@ -241,19 +247,20 @@ class StripView(QWidget):
         for at in ticks(low, high, place.width(), 60):
             x = self.x_at(at)
             painter.drawLine(QPointF(x, top), QPointF(x, top + 4))
-            painter.drawText(QRectF(x - 40, top + 5, 80, line), Qt.AlignmentFlag.AlignHCenter, f"{at:g}")
+            half = self.fontMetrics().horizontalAdvance(f"{at:g}") / 2 + 1
+            box = QRectF(x - half, top + 5, 2 * half, line)
+            if not box.intersects(flag):
+                painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{at:g}")
         words = f"time ({self.units[1]})" if self.units[1] else "first axis"
         painter.drawText(QRectF(0, top + 5, LEFT - 12, line), Qt.AlignmentFlag.AlignRight, words)
 
-    def _paint_time_flag(self, painter: QPainter, x: float, place: QRectF) -> None:
-        line = self.fontMetrics().height()
-        words = f"{self._time:.3f} {self.units[1]}"
+    def _flag(self, time: float, place: QRectF) -> tuple[str, QRectF]:
+        """What the cursor's flag says, and where it is."""
+        x, line = self.x_at(time), self.fontMetrics().height()
+        words = f"{time:.3f} {self.units[1]}"
         width = self.fontMetrics().horizontalAdvance(words) + 10
         left = min(max(x - width / 2, 0), self.width() - width)
-        box = QRectF(left, place.bottom() + MARKS + 4, width, line + 2)
-        painter.fillRect(box, QColor(CURSOR))
-        painter.setPen(QColor("#1a1a1a"))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, words)
+        return words, QRectF(left, place.bottom() + MARKS + 4, width, line + 2)
 
 
 def _edges(strip: Strip) -> tuple[float, float]:
