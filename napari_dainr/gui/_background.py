@@ -6,6 +6,7 @@ It goes through napari's ``create_worker``, so that the window asks before it is
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,33 @@ def in_background(
     from napari_dainr.gui._job_worker import ForgettableWorker
 
     worker = create_worker(Once(work), _start_thread=False, _worker_class=ForgettableWorker)
-    worker.returned.connect(Once(then))
+    worker.returned.connect(Once(partial(_tell, then)))
     if ended is not None:
-        worker.finished.connect(Once(ended))
+        worker.finished.connect(Once(partial(_tell, ended)))
     worker.start()
+
+
+def _tell(call: Callable[..., Any], *outcome: Any) -> None:
+    """Call who wanted to know; where its dock went with the window meanwhile, only failures are said, by napari."""
+    try:
+        call(*outcome)
+    except Exception as error:
+        if not _is_of_something_deleted(error):
+            raise
+        for failed in outcome:
+            if isinstance(failed, Failed):
+                from napari.utils.notifications import show_error
+
+                show_error(failed.message)
+
+
+def _is_of_something_deleted(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, says that Qt has deleted a widget."""
+    while error is not None:
+        if isinstance(error, RuntimeError) and ("has been deleted" in str(error) or "already deleted" in str(error)):
+            return True
+        error = error.__cause__
+    return False
 
 
 def write_in_background(

@@ -112,6 +112,8 @@ def test_live_updates_leave_nothing(
         until = min(updates // 2, 300) + part * updates // parts
         qtbot.waitUntil(lambda until=until: seen[0] >= until, timeout=40 * WAIT_MS)
         sizes.append(memory())
+        if part % 20 == 19:
+            tell(f"{seen[0]} updates, in parts of {updates // parts}", sizes)
     layer.events.data.disconnect(count)
     tell(f"{seen[0]} updates, in parts of {updates // parts}", sizes)
     assert growth(sizes) <= PER_UPDATE * updates / parts
@@ -153,12 +155,14 @@ def test_windows_opened_and_closed_leave_nothing(
     before, alive = our_objects(), {thread.name for thread in threading.enumerate()}
     all_threads, handles = threads(), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     sizes = [memory()]
-    for _ in range(cycles):
+    for number in range(cycles):
         cycle(make_napari_viewer, tmp_path, qtbot)
         engine.runs.clear()
         engine.forecasts.clear()
         engine.ended.clear()
         sizes.append(memory())
+        if number % 20 == 19:
+            tell(f"{number + 1} windows", sizes)
     tell(f"{cycles} windows", sizes)
     left = our_objects() - before
     assert set(left) <= {LISTED_BY_NAPARI}
