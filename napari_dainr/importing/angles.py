@@ -64,7 +64,8 @@ def trajectory_of(
         kind = acquired.kind if acquired.kind in ("cartesian", "epi", "spiral") else "other"
         raise InputError(
             f"it holds no trajectory and its header says {kind!r}, but only spokes can be reconstructed; if its "
-            "readouts are spokes all the same, say by which rule with angles, or give the trajectory."
+            "readouts are spokes all the same, say by which rule with angles, or give the trajectory; fully sampled "
+            "frames of ISMRMRD and MRD become radial with radial spokes."
         )
     return _made_trajectory(acquired, options, geometry, detected, assumed, used)
 

@@ -12,7 +12,7 @@ from napari_dainr.acquired import Acquired, Partitions
 from napari_dainr.importing import ImportOptions
 from napari_dainr.io import ismrmrd
 from napari_dainr.io.axes import in_order, said_axes, told_axes, trajectory_places
-from napari_dainr.io.cartesian import cartesian_acquired
+from napari_dainr.io.cartesian import cartesian_acquired, radial_of_lines
 from napari_dainr.io.child import Extracted, label, read_in_child
 from napari_dainr.io.readouts import require
 from napari_dainr.io.weighting import unweighted
@@ -52,7 +52,7 @@ def read_hdf5(path: Path, options: ImportOptions | None = None, timeout_s: float
         variables=dict(options.variables),
     )
     if "layout" not in facts:
-        return ismrmrd.acquired_of(arrays, facts, label(path))
+        return radial_of_lines(ismrmrd.acquired_of(arrays, facts, label(path)), options)
     return _acquired("HDF5", label(path), (arrays, facts), options)
 
 

@@ -16,6 +16,7 @@ from napari_dainr.data import KSpace
 from napari_dainr.errors import InputError
 from napari_dainr.importing import ImportOptions, kspace_of
 from napari_dainr.io.atomic import atomic_write
+from napari_dainr.io.cartesian import radial_of_lines
 from napari_dainr.io.child import label, read_in_child
 from napari_dainr.io.found import (
     DAY_TICKS,
@@ -40,7 +41,7 @@ def read_ismrmrd(path: Path, options: ImportOptions | None = None, timeout_s: fl
     ----------
     options
         ``dataset``: name of the data set, or its number from 0, the first by default; ``contrast``, ``set_number``:
-        which contrast and set.
+        which contrast and set; ``radial_spokes`` for Cartesian frames.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def read_ismrmrd(path: Path, options: ImportOptions | None = None, timeout_s: fl
         contrast=options.contrast,
         set_number=options.set_number,
     )
-    return acquired_of(arrays, facts, label(path))
+    return radial_of_lines(acquired_of(arrays, facts, label(path)), options)
 
 
 def acquired_of(

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_dainr.acquired import Acquired
 from napari_dainr.importing import ImportOptions
+from napari_dainr.io.cartesian import radial_of_lines
 from napari_dainr.io.child import label, read_in_child
 from napari_dainr.io.found import TICK_S
 from napari_dainr.io.ismrmrd import acquired_of
@@ -41,7 +42,8 @@ def read_mrd2(path: Path, options: ImportOptions | None = None, timeout_s: float
         contrast=options.contrast,
         set_number=options.set_number,
     )
-    return _with_ticks(acquired_of(arrays, facts, label(path), "MRD version 2"))
+    acquired = _with_ticks(acquired_of(arrays, facts, label(path), "MRD version 2"))
+    return radial_of_lines(acquired, options)
 
 
 def _with_ticks(acquired: Acquired) -> Acquired:

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_dainr.errors import InputError
 from napari_dainr.importing import ImportOptions
+from napari_dainr.io import read_kspace
 from napari_dainr.io.formats import read_acquired
+from napari_dainr.preparation.cartesian import radial_from_cartesian
 
 pytestmark = pytest.mark.usefixtures("one_child")
 
@@ -47,6 +50,11 @@ _HEADER = (
     "<kspace_encoding_step_2><minimum>0</minimum><maximum>7</maximum><center>3</center></kspace_encoding_step_2>"
     "</encodingLimits><trajectory>KIND</trajectory></encoding>"
     "<sequenceParameters><TR>5</TR></sequenceParameters></ismrmrdHeader>"
+)
+
+
+_WIDE = (
+    "<matrixSize><x>26</x><y>7</y><z>1</z></matrixSize><fieldOfView_mm><x>520</x><y>260</y><z>5</z></fieldOfView_mm>"
 )
 
 
@@ -122,3 +130,25 @@ def test_a_cartesian_cine_with_all_counters(tmp_path: Path) -> None:
     assert acquired.kdata.shape == (2, 2, 21, 26)
     for spoke, (line, frame) in enumerate(zip(acquired.lines, acquired.frames, strict=True)):
         np.testing.assert_array_equal(acquired.kdata[:, :, spoke], data[:, frame, :, line])
+    # It becomes radial by the paper's way: twice oversampled readout, 7 lines over the field of view that is kept.
+    header = _HEADER.replace("KIND", "cartesian").replace(_SPACE.format(26, 520, 8), _WIDE)
+    path = _by_the_package(tmp_path / "cine.h5", readouts, header)
+    with pytest.raises(InputError, match="cartesian"):
+        read_kspace(path)
+    kspace = read_kspace(path, ImportOptions(radial_spokes=5, keep_all=True))
+    assert kspace.spokes_per_frame_hint == 5 and kspace.fov_mm == (260.0, 260.0)
+    for number in range(2):
+        samples, ktraj, _ = radial_from_cartesian(data[number], 5, (260.0, 260.0), (7, 13))
+        np.testing.assert_allclose(kspace.kdata[number], samples, atol=1e-5 * np.abs(samples).max())
+        np.testing.assert_allclose(kspace.ktraj, ktraj, atol=1e-5)
+    # Lines that are missing or off the middle are refused, and lines that come twice averaged.
+    part = [one for one in readouts if one[1]["kspace_encode_step_1"]]
+    path = _by_the_package(tmp_path / "part.h5", part, header)
+    with pytest.raises(InputError, match="not fully sampled: a frame holds 6 of 7 lines"):
+        read_kspace(path, ImportOptions(radial_spokes=5))
+    twice = [*readouts, *[(3 * samples, counters | {"average": 1}) for samples, counters in readouts]]
+    again = read_kspace(
+        _by_the_package(tmp_path / "twice.h5", twice, header), ImportOptions(radial_spokes=5, keep_all=True)
+    )
+    np.testing.assert_allclose(again.kdata, 2 * kspace.kdata, atol=1e-4 * np.abs(kspace.kdata).max())
+    assert "2 times" in again.detected["averages"]

@@ -85,6 +85,28 @@ def test_version_7_3_as_hdf5storage_writes_it(zipped: bool, tmp_path: Path) -> N
     np.testing.assert_allclose(kspace.ktraj, ktraj, atol=1e-6)
 
 
+@pytest.mark.parametrize("group", ["", "scan/one/"])
+def test_arrays_in_hdf5_as_hdf5storage_writes_them(group: str, tmp_path: Path) -> None:
+    """Not in MATLAB's form: complex numbers as that package keeps them, axes in numpy's order, in groups or not."""
+    hdf5storage = pytest.importorskip("hdf5storage")
+    kdata, ktraj = radial_scan()
+    path = tmp_path / "scan.h5"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        hdf5storage.writes(
+            {f"/{group}raw": kdata, f"/{group}pos": ktraj[..., ::-1].copy()},
+            filename=str(path),
+            matlab_compatible=False,
+            store_python_metadata=False,
+        )
+    told = {"kdata": f"{group}raw", "ktraj": f"{group}pos", "axes": "coil/spoke/readout"}
+    kspace = read_kspace(
+        path, ImportOptions(variables=told, trajectory_unit="cycles per field of view", matrix=(PIXELS, PIXELS))
+    )
+    np.testing.assert_array_equal(kspace.kdata[0], kdata)
+    np.testing.assert_allclose(kspace.ktraj, ktraj, atol=1e-6)
+
+
 def test_cmrxrecon_as_hdf5storage_writes_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     planes = (rng.standard_normal((2, 3, 14, 11)) + 1j * rng.standard_normal((2, 3, 14, 11))).astype(np.complex64)
