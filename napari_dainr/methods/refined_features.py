@@ -18,7 +18,11 @@ from napari_dainr.methods.base import Problem
 from napari_dainr.methods.extractor_features import STEPS, frames_of_step
 from napari_dainr.methods.primal_dual import noise_level
 
-__all__ = ["Refinement"]
+__all__ = ["TAKEN", "Refinement"]
+
+TAKEN = 0.7
+"""What is taken of the correction: real series differ from the simulated ones of the training, and on all that were tried
+this much of it brought more than the whole. docs/explanation/methods.md has the figures."""
 
 
 class Refinement:
@@ -63,7 +67,8 @@ class Refinement:
         def refine(part: int) -> None:
             with torch.no_grad():  # the mode is a thread's own
                 for frame in range(done + part, end, at_once):
-                    features[frame] = shown.corrected(network(shown.frame(frame)[None])[0], frame)
+                    whole = shown.corrected(network(shown.frame(frame)[None])[0], frame)
+                    features[frame] = torch.lerp(images[frame], whole, TAKEN)
 
         run_parts(refine, at_once)
         return end
