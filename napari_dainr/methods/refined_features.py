@@ -21,8 +21,8 @@ from napari_dainr.methods.primal_dual import noise_level
 __all__ = ["TAKEN", "Refinement"]
 
 TAKEN = 0.7
-"""What is taken of the correction: real series differ from the simulated ones of the training, and on all that were tried
-this much of it brought more than the whole. docs/explanation/methods.md has the figures."""
+"""What is taken of the correction: real series differ from the simulated ones of the training, and on all that were
+tried this much of it brought more than the whole. docs/explanation/methods.md has the figures."""
 
 
 class Refinement:
