@@ -36,7 +36,7 @@ def test_a_run_is_copied_whole_and_nothing_beside_it_is_touched(run: Path, tmp_p
 
 
 def test_a_copy_that_differs_is_not_kept(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_dainr.gui._saving.shutil.copytree", lambda source, target, **_: None)
+    monkeypatch.setattr("napari_dainr.gui._saving.shutil.copyfile", lambda source, target: target.write_bytes(b"other"))
     with pytest.raises(ExportError, match="kept"):
         copy_run(run, tmp_path / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
