@@ -97,7 +97,10 @@ class CurveReader:
             default = (ours[number] if any(ours) else number == 0) and on < MOST_SERIES
             shown = self._chosen.get(key, default)
             on += shown
-            title = titles[number] if titles.count(titles[number]) == 1 else str(layer.name)
+            title = titles[number]
+            if titles.count(title) > 1:  # tables and figures take it along: not the name that holds that of the file
+                named = not ours[number] or " spokes · " not in layer.name
+                title = str(layer.name) if named else f"{title} ({titles[: number + 1].count(title)})"
             found.append((key, title, shown))
         return found
 
