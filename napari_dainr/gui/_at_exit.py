@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QThreadPool
 
+from napari_dainr.gui._scratch import clear_left_over
+
 __all__ = ["at_rest", "at_work"]
 
 EXIT_MS = 10_000
@@ -24,13 +26,13 @@ def at_rest(who: object) -> None:
 
 
 def _end_all() -> None:
-    if not _stops:
-        return
-    for stop in list(_stops.values()):
-        stop()
-    pool = QThreadPool.globalInstance()
-    if pool is not None:
-        pool.waitForDone(EXIT_MS)
+    if _stops:
+        for stop in list(_stops.values()):
+            stop()
+        pool = QThreadPool.globalInstance()
+        if pool is not None:
+            pool.waitForDone(EXIT_MS)
+    clear_left_over()
 
 
 atexit.register(_end_all)

@@ -7,7 +7,15 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-__all__ = ["ScratchFolders"]
+__all__ = ["ScratchFolders", "clear_left_over"]
+
+_made: set[Path] = set()
+
+
+def clear_left_over() -> None:
+    """Take away what was made and is still there: the program ends, and nobody else will."""
+    for folder in _made:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class ScratchFolders:
@@ -26,6 +34,7 @@ class ScratchFolders:
         """A place for another run; raises OSError."""
         folder = Path(tempfile.mkdtemp(prefix="napari-dainr-"))
         self.folders.append(folder)
+        _made.add(folder)
         return folder / "run"
 
     def drop_all_but(self, wanted: Collection[Path]) -> None:
