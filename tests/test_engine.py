@@ -16,6 +16,7 @@ from napari_dainr.data import KSpace
 from napari_dainr.errors import DainrError, InputError, ResourceError
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.grasp import GraspMethod, GraspState
+from napari_dainr.methods.refined_features import Refinement
 from napari_dainr.recipe import Event, Finished, Preview, Progress, Recipe, run
 from napari_dainr.run_folder import RunFolder
 
@@ -47,8 +48,9 @@ def test_events_tell_the_whole_story(tiny_kspace: KSpace) -> None:
     events = list(run(small_recipe(), kspace=tiny_kspace, preview_hz=1e6))
     steps = [e.step for e in events if isinstance(e, Progress)]
     assert steps == sorted(steps)
-    assert steps[-1] == 20
-    assert {e.stage for e in events if isinstance(e, Progress)} == {"Low-rank feature", "DA-INR"}
+    assert steps[-1] == 20 + Refinement.n_steps
+    stages = {"Low-rank feature", "k-space residual", "DynRes (our own) features", "DA-INR"}
+    assert {e.stage for e in events if isinstance(e, Progress)} == stages
     previews = [e for e in events if isinstance(e, Preview)]
     assert previews
     assert all(p.series.image.shape == (5, 33, 28) for p in previews)
