@@ -6,6 +6,7 @@
 #   make fuzz         10,000 damaged files of each kind that is read, an hour of one core; MUTANTS for another number
 #   make lint         ruff, mypy, import-linter, typos
 #   make bench        benchmarks, one after the other; BENCH=benchmarks/NAME.py for one (gpu.py runs only so)
+#   make extractor    simulate scenes into scenes/ and train DynRes on them, an hour of one core
 #   make screenshots  pictures of the viewer for the docs
 #   make docs         regenerate docs/reference
 #   make clean        remove the virtual environment and what tools left behind
@@ -31,7 +32,7 @@ VIEWER := $(if $(filter pyqt6,$(QT)),all,$(QT))
 export QT_API := $(QT)
 export PYTEST_QT_API := $(QT)
 
-.PHONY: demo test test-all fuzz lint bench screenshots docs clean
+.PHONY: demo test test-all fuzz lint bench extractor screenshots docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.base
@@ -62,6 +63,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev $(VENV)/.system
 	for script in $(BENCH); do echo "== $$script"; bash tools/with-screen.sh $(BIN)/python $$script $(ARGS) || exit 1; done
+
+extractor: $(VENV)/.base
+	$(BIN)/python tools/train_extractor.py --work scenes -o resources/dynres.safetensors
 
 screenshots: $(VENV)/.dev $(VENV)/.system
 	bash tools/with-screen.sh $(BIN)/python docs/make_screenshots.py
