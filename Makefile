@@ -5,6 +5,7 @@
 #   make test QT=pyside6   the tests with the other Qt binding, in an environment of its own
 #   make fuzz         10,000 damaged files of each kind that is read, an hour of one core; MUTANTS for another number
 #   make lint         ruff, mypy, import-linter, typos
+#   make hooks        have git run the quick part of lint before each commit
 #   make bench        benchmarks, one after the other; BENCH=benchmarks/NAME.py for one (gpu.py runs only so)
 #   make extractor    simulate scenes into scenes/ and train DynRes on them, an hour of one core
 #   make screenshots  pictures of the viewer for the docs
@@ -32,7 +33,7 @@ VIEWER := $(if $(filter pyqt6,$(QT)),all,$(QT))
 export QT_API := $(QT)
 export PYTEST_QT_API := $(QT)
 
-.PHONY: demo test test-all fuzz lint bench extractor screenshots docs clean
+.PHONY: demo test test-all fuzz lint hooks bench extractor screenshots docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.base
@@ -60,6 +61,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/typos
+
+hooks: $(VENV)/.dev
+	git config core.hooksPath tools/hooks
 
 bench: $(VENV)/.dev $(VENV)/.system
 	for script in $(BENCH); do echo "== $$script"; bash tools/with-screen.sh $(BIN)/python $$script $(ARGS) || exit 1; done

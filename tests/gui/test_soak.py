@@ -122,7 +122,7 @@ def test_live_updates_leave_nothing(
             tell(f"{seen[0]} updates, in parts of {updates // parts}", sizes)
     layer.events.data.disconnect(count)
     tell(f"{seen[0]} updates, in parts of {updates // parts}", sizes)
-    # Pages that are touched for the first time weigh more in the short form: four times, under half of the series shown.
+    # Pages touched for the first time weigh more in the short form: four times, under half of the series shown.
     assert growth(sizes) <= PER_UPDATE * (1 if updates > 1000 else 4) * updates / parts
     dock.run_panel.buttons["stop"].click()
     qtbot.waitUntil(lambda: dock.model.phase is Phase.DONE, timeout=WAIT_MS)
