@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from napari_dainr.counted import told_of_arrays
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.ops.nufft import make_nufft
 
@@ -25,12 +26,15 @@ __all__ = ["HollowProblem", "Ledger", "Part", "Sizes", "Walk", "timed"]
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of tensors and arrays that are alive and came into being while this was on; and transforms, counted.
 
-    Tensors are counted as operators make them, the arrays of numpy by tracemalloc, which numpy reports to.
+    Tensors are counted as operators make them, arrays of NumPy as `napari_dainr.counted.empty` does: of this thread
+    alone, so that what a fit in another thread takes is left out.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = self._tensors = self._arrays_before = 0
+        self.live = 0
+        """Bytes alive now."""
+        self.peak = 0
         self.rows: dict[str, int] = {}
         self.held: dict[str, tuple[int, int]] = {}
         self._known: set[int] = set()
@@ -52,45 +56,29 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 key = storage._cdata
                 if key not in self._known:
                     self._known.add(key)
-                    n_bytes = storage.nbytes() if new else 0
-                    self._tensors += n_bytes
-                    weakref.finalize(storage, self._gone, key, n_bytes)
-        if new:
-            self.look()
+                    weakref.finalize(storage, self._known.discard, key)
+                    if new:
+                        self._born(storage, storage.nbytes())
 
-    def _gone(self, key: int, n_bytes: int) -> None:
-        self._known.discard(key)
-        self._tensors -= n_bytes
+    def _note_array(self, array: NDArray[Any]) -> None:
+        self._born(array, array.nbytes)
 
-    @property
-    def live(self) -> int:
-        """Bytes alive now."""
-        return self._tensors + tracemalloc.get_traced_memory()[0] - self._arrays_before
+    def _born(self, thing: Any, n_bytes: int) -> None:
+        self.live += n_bytes
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(thing, self._gone, n_bytes)
 
-    def look(self) -> None:
-        """Raise the peak to what was alive at most since the last look."""
-        self.peak = max(self.peak, self._tensors + tracemalloc.get_traced_memory()[1] - self._arrays_before)
-        if tracemalloc.is_tracing():
-            tracemalloc.reset_peak()
+    def _gone(self, n_bytes: int) -> None:
+        self.live -= n_bytes
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[None]:
         """Count while this lasts."""
-        ours = not tracemalloc.is_tracing()
-        if ours:
-            tracemalloc.start()
-        self._arrays_before = tracemalloc.get_traced_memory()[0]
-        try:
-            with self:
-                yield
-        finally:
-            if ours:
-                tracemalloc.stop()
+        with self, told_of_arrays(self._note_array):
+            yield
 
     def begin(self) -> None:
         """A new part: its peak, its transforms."""
-        if tracemalloc.is_tracing():
-            tracemalloc.reset_peak()
         self.peak, self.rows, self.held = self.live, {}, {}
 
     def transform(self, kind: str, rows: int) -> None:
@@ -204,7 +192,6 @@ class Walk:
             self.ledger.begin()
             before = self.ledger.peak
             drawn = self.method.image(self.state, frames, scale)
-            self.ledger.look()
             return max(self.ledger.peak - before, drawn.nbytes)
 
     def _do(self, name: str, work: Callable[[], Any]) -> Any:
@@ -214,7 +201,6 @@ class Walk:
         seconds, result = timed(work, self._device)
         part.times.append(seconds)
         part.rows, part.held = dict(self.ledger.rows), dict(self.ledger.held)
-        self.ledger.look()
         part.peak = max(part.peak, self.ledger.peak)
         return result
 

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_dainr.counted import empty
 from napari_dainr.errors import ResourceError
 from napari_dainr.optional import why_no_triton
 
@@ -248,9 +249,9 @@ class _GradientBuffer:
         """An array, and the points outside whose entries it is zero; None where its content is arbitrary."""
         with self._lock:
             if self._lease is not None and self._lease() is not None:
-                return np.empty(shape, np.float32), None  # the last gradient is still in use
+                return empty(shape, np.float32), None  # the last gradient is still in use
             if self._array is None:
-                self._array = np.empty(shape, np.float32)
+                self._array = empty(shape, np.float32)
             # A tensor made of this view keeps it alive for as long as any tensor shares the memory.
             view = self._array.view()
             self._lease = weakref.ref(view)
@@ -291,9 +292,9 @@ class _EncodeNumba(torch.autograd.Function):
         from . import hashgrid_numba  # imports numba, which GPU users need not wait for
 
         coords = coords.contiguous()
-        out = np.empty((len(coords), spec.width), np.float32)
+        out = empty((len(coords), spec.width), np.float32)
         slope_shape = (len(coords), spec.dims, spec.width)
-        ctx.slope = np.empty(slope_shape, np.float32) if ctx.needs_input_grad[0] else None
+        ctx.slope = empty(slope_shape, np.float32) if ctx.needs_input_grad[0] else None
         hashgrid_numba.forward(coords.detach().numpy(), table.detach().contiguous().numpy(), out, ctx.slope, spec)
         ctx.save_for_backward(coords)
         ctx.spec, ctx.buffer = spec, buffer
@@ -309,10 +310,10 @@ class _EncodeNumba(torch.autograd.Function):
         grad_out = grads[0].contiguous().numpy()
         grad_coords = grad_table = stale = None
         if ctx.needs_input_grad[0]:
-            grad_coords = np.empty(coords.shape, np.float32)
+            grad_coords = empty(coords.shape, np.float32)
         if ctx.needs_input_grad[1]:
             shape = (spec.n_entries, spec.features)
-            grad_table, stale = ctx.buffer.take(shape) if ctx.buffer else (np.empty(shape, np.float32), None)
+            grad_table, stale = ctx.buffer.take(shape) if ctx.buffer else (empty(shape, np.float32), None)
         hashgrid_numba.backward(
             coords, grad_out, spec, grad_table=grad_table, stale=stale, grad_coords=grad_coords, slope=ctx.slope
         )
@@ -342,7 +343,7 @@ class HashGrid(nn.Module):
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         start = torch.rand((spec.n_entries, spec.features), generator=generator, device=generator.device)
         # Memory from NumPy, which asks for huge pages: random reads then find their page 10 % faster.
-        table = torch.from_numpy(np.empty(tuple(start.shape), np.float32))
+        table = torch.from_numpy(empty(tuple(start.shape), np.float32))
         self.table = nn.Parameter(table.copy_(start * 2e-4 - 1e-4))
 
     def forward(self, coords: Tensor) -> Tensor:

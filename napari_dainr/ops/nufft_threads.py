@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_dainr.counted import empty
+
 from .nufft import Nufft
 
 __all__ = ["Complex", "ThreadedNufft"]
@@ -61,7 +63,7 @@ class ThreadedNufft(Nufft):
     def _transform(self, kind: int, data: Tensor, frames: Sequence[int], shape: tuple[int, ...]) -> Tensor:
         source: Complex = data.detach().to(torch.complex64).resolve_conj().resolve_neg().contiguous().numpy()
         n_rows, n_coils = source.shape[:2]
-        target: Complex = np.empty((n_rows, n_coils, *shape), np.complex64)
+        target: Complex = empty((n_rows, n_coils, *shape), np.complex64)
 
         def work(task: tuple[int, int, slice]) -> None:
             row, lane, coils = task
