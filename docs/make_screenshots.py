@@ -35,6 +35,7 @@ def tour(window: Window) -> None:
     dock.ensureWidgetVisible(dock.run_panel.snapshots)
     shoot("running")
     wait_until(lambda: has_ended(dock))
+    window.wait_for_forecast()
     shoot("done")
     dock.ensureWidgetVisible(dock.banner)
     dock.reconstruction.method_box.open()

@@ -51,6 +51,7 @@ def tour(window: Window) -> None:
     wait_until(lambda: has_ended(dock))
     assert dock.model.phase is Phase.DONE, dock.banner.text.text()
     put(curves, "LIVER")
+    window.wait_for_forecast()
     curves.state.select("")
     look = curves.first_look()
     assert look is not None

@@ -50,7 +50,7 @@ def tour(window: Window) -> None:
         quality.resize(1060, 760)
         wait_until(lambda: quality.figure is not None)
         settle(0.5)
-        quality.grab().save(str(window.folder / f"quality{window.tag}.png"))
+        quality.grab().save(str(window.folder / "quality.png"))
         quality.close()
         wait_until(lambda: not quality.latest.busy)
 

@@ -16,24 +16,35 @@ from napari_dainr.gui.widget import open_dock
 
 __all__ = ["Window", "take"]
 
-LOOKS = (("dark", (1600, 1000), ""), ("light", (1280, 720), "-light-small"))
-"""Theme, size of the window in pixels, and what the names of its pictures end in."""
+LOOKS = (
+    ("dark", (1600, 1000), ""),
+    ("light", (1600, 1000), "-light"),
+    ("dark", (1280, 720), "-small"),
+    ("light", (1280, 720), "-light-small"),
+)
+"""Theme, size of the window in pixels, and what the names of its pictures end in; pages show the first."""
 
 
 class Window:
-    """A new viewer with the reconstruction dock; its pictures go to a folder, and end in ``tag``."""
+    """A new viewer with the reconstruction dock; its pictures go to a folder."""
 
-    def __init__(self, folder: Path, theme: str, size: tuple[int, int], tag: str, all_of_them: bool) -> None:
-        get_settings().appearance.theme = theme
-        self.folder, self.tag, self.all_of_them = folder, tag, all_of_them
+    def __init__(self, folder: Path, all_of_them: bool) -> None:
+        self.folder, self.all_of_them = folder, all_of_them
         self.viewer = napari.Viewer(show=True)
-        self.viewer.window.resize(*size)
+        self._put_on(*LOOKS[0][:2])
         self.dock = open_dock(self.viewer)
 
+    def _put_on(self, theme: str, size: tuple[int, int]) -> None:
+        get_settings().appearance.theme = theme
+        self.viewer.window.resize(*size)
+
     def shoot(self, name: str, seconds: float = 0.6) -> None:
-        """Take a picture of the whole window after some time to draw it."""
-        settle(seconds)
-        self.viewer.screenshot(str(self.folder / f"{name}{self.tag}.png"), canvas_only=False, flash=False)
+        """Take a picture of the whole window after some time to draw it; with ``--all`` in every look."""
+        for theme, size, tag in LOOKS if self.all_of_them else LOOKS[:1]:
+            self._put_on(theme, size)
+            settle(seconds)
+            self.viewer.screenshot(str(self.folder / f"{name}{tag}.png"), canvas_only=False, flash=False)
+        self._put_on(*LOOKS[0][:2])
 
     def look(self, name: str, seconds: float = 0.6) -> None:
         """A picture that no page shows, to be looked at with ``--all``."""
@@ -45,6 +56,11 @@ class Window:
         self.dock.session.load(source)
         wait_until(lambda: self.dock.model.phase in (Phase.READY, Phase.FAILED))
         assert self.dock.model.phase is Phase.READY, self.dock.banner.text.text()
+        self.wait_for_forecast()
+
+    def wait_for_forecast(self) -> None:
+        """Until the line above Start says how long the next run takes."""
+        wait_until(lambda: self.dock.run_panel.forecast.forecast is not None)
 
     def close(self) -> None:
         """Away with it, before the next one opens."""
@@ -56,16 +72,17 @@ def take(*tours: Callable[[Window], None], description: str | None) -> None:
     """Read the command line and make the pictures of all tours, a window for each; give the theme back at the end."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "images")
-    parser.add_argument("--all", action="store_true", help="also small windows, light theme, and what no page shows")
+    parser.add_argument(
+        "--all", action="store_true", help="in both themes, also in a small window, and what no page shows"
+    )
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     QApplication.instance() or QApplication([])
     before = get_settings().appearance.theme
     try:
-        for theme, size, tag in LOOKS if arguments.all else LOOKS[:1]:
-            for tour in tours:
-                window = Window(arguments.output, theme, size, tag, arguments.all)
-                tour(window)
-                window.close()
+        for tour in tours:
+            window = Window(arguments.output, arguments.all)
+            tour(window)
+            window.close()
     finally:
         get_settings().appearance.theme = before

@@ -54,6 +54,7 @@ def _tour(window: Window) -> None:
     wait_until(lambda: has_ended(dock))
     assert dock.model.phase is Phase.DONE, dock.banner.text.text()
     result = next(layer for layer in viewer.layers if "DA-INR" in layer.name)
+    window.wait_for_forecast()
     shoot("xt-done")
     viewer.window.remove_dock_widget(dock)
     cine = find_or_open(viewer, CineDock)
@@ -67,13 +68,12 @@ def _tour(window: Window) -> None:
     cine.verticalScrollBar().setValue(cine.verticalScrollBar().maximum())
     settle(1.0)
     window.look("cine-export")
-    if not window.tag:
-        cine.form.enlarge.setCurrentIndex(0)
-        cine.form.interpolation.setCurrentIndex(0)
-        cine.play_panel.pace.setCurrentIndex(cine.play_panel.pace.findData("seconds per cycle"))
-        cine.play_panel.numbers["seconds per cycle"].setValue(2.5)
-        cine.export(window.folder / "cine-loop.gif")
-        wait_until(lambda: cine.job is None)
+    cine.form.enlarge.setCurrentIndex(0)
+    cine.form.interpolation.setCurrentIndex(0)
+    cine.play_panel.pace.setCurrentIndex(cine.play_panel.pace.findData("seconds per cycle"))
+    cine.play_panel.numbers["seconds per cycle"].setValue(2.5)
+    cine.export(window.folder / "cine-loop.gif")
+    wait_until(lambda: cine.job is None)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QGuiApplication, QWheelEvent
 from qtpy.QtWidgets import (
@@ -22,6 +24,8 @@ from qtpy.QtWidgets import (
 __all__ = ["Banner", "ComboBox", "DoubleSpinBox", "Note", "Section", "SpinBox", "mark"]
 
 ERROR_COLOUR, WARNING_COLOUR, INFO_COLOUR = "#d9534f", "#c9922e", "#4a7fb5"
+_LONG_WORD, _PIECE, _MAY_BREAK = re.compile(r"[^\s<>&]{25,}"), re.compile(r".{1,8}"), "\u200b"
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 def mark(widget: QWidget, problem: str | None, tip: str = "") -> None:
@@ -99,16 +103,27 @@ class ComboBox(QComboBox):
 
 
 class Note(QLabel):
-    """A line of small wrapped text."""
+    """A line of small wrapped text; words without an end, as names of files may be, are wrapped as well."""
 
     def __init__(self, text: str = "") -> None:
-        super().__init__(text)
+        super().__init__()
+        self._plain = ""
+        self.setText(text)
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         font = self.font()
         font.setPointSizeF(0.92 * font.pointSizeF())
         self.setFont(font)
+
+    def setText(self, text: str | None) -> None:
+        """Qt does not break words: the longest one is the least width of a label, and of the dock around it."""
+        self._plain = text or ""
+        super().setText(_LONG_WORD.sub(lambda word: _MAY_BREAK.join(_PIECE.findall(word[0])), self._plain))
+
+    def text(self) -> str:
+        """As it was set."""
+        return self._plain
 
 
 class Section(QWidget):
@@ -201,7 +216,7 @@ class Banner(QFrame):
         self.setStyleSheet(
             f"#dainr_banner {{ border: 1px solid {colour}; border-left: 5px solid {colour}; border-radius: 3px; }}"
         )
-        self.text.setText(text)
+        self.text.setText(_DIGEST.sub(r"\1…", text))  # whole in the details
         self.details.setPlainText(details)
         self._more.setChecked(False)
         self.details.hide()

@@ -104,3 +104,6 @@ class StepPlot(QWidget):
             axes.tick_params(colors=text, labelsize=7, width=0.6, length=3)
             for label in (axes.xaxis.label, axes.yaxis.label):
                 label.set(color=text, fontsize=8)
+            legend = axes.get_legend()
+            for words in legend.get_texts() if legend is not None else ():
+                words.set_color(text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,15 +18,23 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 __all__ = [
+    "TRUTH",
     "TimeLayers",
     "brief",
+    "brief_names",
     "frame_times",
     "interpolated_frames",
+    "is_ours",
     "is_time_layer",
     "pixel_mm",
     "title_of",
+    "titles_of",
     "to_pixels",
 ]
+
+TRUTH = "truth"
+"""What names of layers begin with that were opened to be compared with."""
+_NUMBER = re.compile(r" \[\d+\]$")
 
 
 def is_time_layer(layer: object) -> bool:
@@ -75,23 +84,73 @@ def pixel_mm(layer: Image) -> tuple[float, float] | None:
 
 
 def title_of(layer: Image) -> str:
-    """Method and spokes for our series, without the name of a file; the layer's name for others."""
-    facts = layer.metadata.get("dainr")
-    recipe = facts.get("recipe") if isinstance(facts, dict) else None
-    if not isinstance(recipe, dict) or recipe.get("method") not in TITLES:
-        return str(layer.name)
+    """What tables, figures and exported files call a layer: it holds no name of a file, which may be that of a person.
+
+    Method and spokes for our series. For others the name that the user gave, and where it is that of the file,
+    ``truth`` or ``series``.
+    """
+    recipe = _recipe(layer)
+    if recipe is None:
+        name = str(layer.name)
+        if name.startswith(f"{TRUTH} · "):
+            return TRUTH
+        return "series" if _is_of_file(name, layer.source.path) else name
     spokes = recipe.get("spokes_per_frame")
     return f"{TITLES[recipe['method']]}, {spokes} spokes per frame" if spokes else TITLES[recipe["method"]]
 
 
-def brief(name: str) -> str:
+def titles_of(layers: Sequence[Image]) -> list[str]:
+    """Titles that tell layers apart: of several the numbers, or for our series the name that the user gave."""
+    titles = [title_of(layer) for layer in layers]
+    found = []
+    for number, (layer, title) in enumerate(zip(layers, titles, strict=True)):
+        if titles.count(title) > 1:
+            renamed = is_ours(layer) and _NUMBER.sub("", brief(layer.name)) not in TITLES.values()
+            title = str(layer.name) if renamed else f"{title} ({titles[: number + 1].count(title)})"
+        found.append(title)
+    return found
+
+
+def _recipe(layer: Image) -> dict[str, Any] | None:
+    """The recipe of our series."""
+    facts = layer.metadata.get("dainr")
+    recipe = facts.get("recipe") if isinstance(facts, dict) else None
+    return recipe if isinstance(recipe, dict) and recipe.get("method") in TITLES else None
+
+
+def is_ours(layer: Image) -> bool:
+    """Whether a layer shows a series of this program."""
+    return _recipe(layer) is not None
+
+
+def _is_of_file(name: str, path: str | None) -> bool:
+    """Whether napari, or its reader, took the name of a layer from its file."""
+    if path is None:
+        return False
+    plain, file = _NUMBER.sub("", name), Path(path)
+    return file.stem.split(".")[0] in plain or file.parent.name == plain
+
+
+def brief(name: str, parts: int = 1) -> str:
     """The part of a layer's name that says the method, and napari's number where several have the name: ``GRASP [1]``.
 
-    Of ``GRASP · 13 spokes · scan [1]``, for instance.
+    Of ``GRASP · 13 spokes · scan [1]``, for instance; with two parts ``GRASP · 13 spokes [1]``.
     """
-    first, *rest = name.split(" · ")
-    number = re.search(r" \[\d+\]$", rest[-1]) if rest else None
-    return first + (number.group() if number else "")
+    all_parts = name.split(" · ")
+    number = _NUMBER.search(all_parts[-1]) if len(all_parts) > parts else None
+    return " · ".join(all_parts[:parts]) + (number.group() if number else "")
+
+
+def brief_names(names: Sequence[str]) -> list[str]:
+    """Each name as short as tells it from the others: ``GRASP``, or ``GRASP · 13 spokes`` beside 21 spokes."""
+    found = []
+    for name in names:
+        for parts in range(1, name.count(" · ") + 2):
+            short = brief(name, parts)
+            if [brief(one, parts) for one in names].count(short) == 1:
+                break
+        found.append(short)
+    return found
 
 
 def to_pixels(layer: Image, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidge
 from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._layers import AXIS_LABELS, UNITS, display_limits
 from napari_dainr.gui._series_layers import LayerChoice, is_derived
-from napari_dainr.gui._time_layers import frame_times
+from napari_dainr.gui._time_layers import TRUTH, frame_times
 from napari_dainr.gui._worker import Failed
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["TruthChoice", "add_truth"]
 
 FILE_FILTER = "Series (*.npy *.npz *.nii *.nii.gz);;All files (*)"
-PREFIX = "truth"
-"""Layers whose names begin so are taken for the truth until the user chooses."""
 
 
 def add_truth(
@@ -53,7 +51,7 @@ def add_truth(
     start = float(times_s[0]) if times_s is not None else 0.0
     layer: Image = viewer.add_image(
         magnitude,
-        name=f"{PREFIX} · {name}",
+        name=f"{TRUTH} · {name}",
         scale=(step, *size),
         translate=(start, *shift),
         contrast_limits=display_limits(magnitude),
@@ -100,7 +98,7 @@ class TruthChoice(QWidget):
     def offer(self, layers: Sequence[Image]) -> None:
         """Offer layers, but none that was made from others here."""
         layers = [layer for layer in layers if not is_derived(layer)]
-        truths = [layer for layer in layers if str(layer.name).startswith(PREFIX)]
+        truths = [layer for layer in layers if str(layer.name).startswith(TRUTH)]  # until the user chooses
         self.choice.offer(layers, prefer=truths[0] if truths else None)
 
     def _ask_for_file(self) -> None:

@@ -364,10 +364,23 @@ def test_the_plot_follows_the_theme(dock: Any, viewer: Any, engine: ScriptedEngi
     dock.run_panel.buttons["start"].click()
     _wait(qtbot, dock, Phase.DONE)
     qtbot.waitUntil(lambda: dock.run_panel.plot._axes is not None, timeout=WAIT_MS)
+    dock.run_panel.plot.add([("fit", 21, {"loss": 0.1, "held-out": 0.2})])
+    qtbot.waitUntil(lambda: dock.run_panel.plot._axes.get_legend() is not None, timeout=WAIT_MS)
     axes = dock.run_panel.plot._axes
     dark = axes.get_facecolor()
     viewer.theme = "light"
     assert sum(axes.get_facecolor()[:3]) > sum(dark[:3]) + 1
+    names = [text.get_color() for text in axes.get_legend().get_texts()]
+    assert names == [axes.xaxis.label.get_color()] * 2
+
+
+def test_a_word_without_an_end_does_not_widen_the_dock(dock: Any, qtbot: Any) -> None:
+    before = dock.widget().minimumSizeHint().width()
+    for word in ("0123456789abcdef" * 4, "a_file_whose_name_has_no_end_" * 8 + ".h5"):
+        dock.banner.show_message("info", f"something of {word}: is too long", "")
+        qtbot.wait(20)
+        assert dock.widget().minimumSizeHint().width() == before
+    assert word in dock.banner.text.text()
 
 
 def test_no_place_for_the_run_is_a_banner_and_start_still_works(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.gui._series_layers import DERIVED
-from napari_dainr.gui._time_layers import brief
+from napari_dainr.gui._time_layers import brief, is_ours, title_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -17,8 +17,8 @@ __all__ = ["DerivedLayers", "short_name"]
 
 
 def short_name(layer: Image) -> str:
-    """The part of a layer's name that says the method."""
-    return brief(str(layer.name))
+    """The part of a layer's name that says the method; of others their title, which is not the name of a file."""
+    return brief(str(layer.name)) if is_ours(layer) else title_of(layer)
 
 
 class DerivedLayers:

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_dainr.gui._layers import display_limits
 from napari_dainr.gui._series_layers import is_derived
+from napari_dainr.gui._time_layers import TRUTH, brief_names, is_ours
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -43,6 +44,7 @@ class GridView:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._before: list[tuple[Layer, dict[str, Any]]] | None = None
+        self._renamed: list[tuple[Layer, str, str]] = []
         self._grid_before: dict[str, Any] = {}
         self._camera_before: tuple[Any, float] = ((), 1.0)
         self._shown: list[Image] = []
@@ -76,6 +78,7 @@ class GridView:
                 before["contrast_limits"] = tuple(layer.contrast_limits)
             layer.visible = any(layer is one for one in layers)
             layer.name_overlay.visible, layer.name_overlay.font_size = layer.visible, NAME_POINTS
+        self._shorten(layers)
         self._share_window([one for one in layers if any(one is other for other in same_unit)], layers_linked)
         # Maps have been made later, so they are above the series: a row of series, and their maps in the next.
         series = [layer for layer in layers if not is_derived(layer)]
@@ -86,6 +89,13 @@ class GridView:
         viewer.reset_view()
         self._changing = False
         self.toggled.emit(True)
+
+    def _shorten(self, layers: Sequence[Image]) -> None:
+        """Short names for our series and truths: a whole one is wider than a panel, and napari cuts what is."""
+        for layer, short in zip(layers, brief_names([str(layer.name) for layer in layers]), strict=True):
+            if is_ours(layer) or layer.name.startswith(TRUTH):
+                whole, layer.name = layer.name, short
+                self._renamed.append((layer, whole, layer.name))
 
     def _share_window(self, same: list[Image], layers_linked: Any) -> None:
         if not same:
@@ -134,7 +144,11 @@ class GridView:
                 layer.name_overlay.font_size = values["name_points"]
                 if "contrast_limits" in values:
                     layer.contrast_limits = values["contrast_limits"]
+        for layer, whole, short in self._renamed:
+            if layer in viewer.layers and layer.name == short:  # or the user gave it another name
+                layer.name = whole
         viewer.scene.camera.center, viewer.scene.camera.zoom = self._camera_before
+        self._renamed = []
         self._shown, self._followers = [], []
         self._changing = False
         self.toggled.emit(False)
@@ -142,7 +156,7 @@ class GridView:
     def forget(self) -> None:
         """The window is gone: there is nothing to put back, and nobody to show it to."""
         self._before, self._leader, self._link = None, None, None
-        self._shown, self._followers = [], []
+        self._renamed, self._shown, self._followers = [], [], []
 
     def _grid_toggled(self, _: object = None) -> None:
         """napari's own button was pressed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from napari_dainr.gui._latest import Latest
 from napari_dainr.gui._parts import ComboBox, Note, SpinBox
 from napari_dainr.gui._series_layers import as_series, is_derived
 from napari_dainr.gui._settings import CompareSettings, keep, kept
-from napari_dainr.gui._time_layers import brief, frame_times
+from napari_dainr.gui._time_layers import frame_times, titles_of
 from napari_dainr.gui._truth import TruthChoice
 from napari_dainr.gui._worker import Failed
 from napari_dainr.gui.compare.derived import DerivedLayers, short_name
@@ -80,6 +81,7 @@ class MeasureSection(QWidget):
         self._may_measure = may_measure
         self._measured: tuple[Any, ...] = ()
         self.rows: list[Row] = []
+        self._headings: list[str] = []
         tip = "Everything is compared with this layer: a truth, or another method."
         self.truth = TruthChoice(viewer, "Reference", tip, lambda: next(iter(self._others()), None), tell)
         self.reference = self.truth.choice
@@ -182,6 +184,7 @@ class MeasureSection(QWidget):
             self._note("" if reference is None else "Give at least one other layer a check mark.")
             return
         truth, series = self._series(reference, layers)
+        self._headings = [short_name(layer) for layer in layers]
 
         def work(stop: threading.Event) -> Iterator[Any]:
             for one in series:
@@ -195,10 +198,14 @@ class MeasureSection(QWidget):
 
     @staticmethod
     def _series(reference: Image, layers: list[Image]) -> tuple[ImageSeries, list[ImageSeries]]:
-        """The reference and the others; what one of them does not say of times and sizes is taken from another."""
+        """The reference and the others; what one of them does not say of times and sizes is taken from another.
+
+        They have their titles: tables are copied, and what is copied holds no name of a file.
+        """
         like = next((as_series(layer) for layer in layers if frame_times(layer) is not None), None)
-        truth = as_series(reference, like)
-        return truth, [as_series(layer, truth) for layer in layers]
+        title, *titles = titles_of([reference, *layers])
+        truth = replace(as_series(reference, like), method=title)
+        return truth, [replace(as_series(one, truth), method=name) for one, name in zip(layers, titles, strict=True)]
 
     def _arrived(self, result: tuple[Row, int]) -> None:
         row, n_frames = result
@@ -217,7 +224,7 @@ class MeasureSection(QWidget):
     def _fill(self) -> None:
         self.scores.setRowCount(len(self.rows))
         for line, row in enumerate(self.rows):
-            heading = QTableWidgetItem(brief(row.name))
+            heading = QTableWidgetItem(self._headings[line])
             heading.setToolTip(row.name)
             self.scores.setVerticalHeaderItem(line, heading)
             for column, key in enumerate(SCORES):

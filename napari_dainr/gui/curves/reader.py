@@ -15,7 +15,7 @@ from napari_dainr.analysis.curves import suggest_baseline
 from napari_dainr.analysis.moving import MovingStatistics
 from napari_dainr.analysis.regions import Region, RegionSet
 from napari_dainr.gui._latest import Latest
-from napari_dainr.gui._time_layers import TimeLayers, title_of
+from napari_dainr.gui._time_layers import TimeLayers, titles_of
 from napari_dainr.gui.curves.layer import RegionLayer
 from napari_dainr.gui.curves.reading import Look, Reading, cost, look_at, read
 from napari_dainr.gui.curves.state import RegionState
@@ -89,7 +89,7 @@ class CurveReader:
     def choices(self) -> list[tuple[str, str, bool]]:
         """(key, title, whether it is read) of every series; the results of this program are read by default."""
         layers = self.layers.layers
-        titles = [title_of(layer) for layer in layers]
+        titles = titles_of(layers)  # tables and figures take them along
         ours = [isinstance(layer.metadata.get("dainr"), dict) for layer in layers]
         found, on = [], 0
         for number, layer in enumerate(layers):
@@ -97,11 +97,7 @@ class CurveReader:
             default = (ours[number] if any(ours) else number == 0) and on < MOST_SERIES
             shown = self._chosen.get(key, default)
             on += shown
-            title = titles[number]
-            if titles.count(title) > 1:  # tables and figures take it along: not the name that holds that of the file
-                named = not ours[number] or " spokes · " not in layer.name
-                title = str(layer.name) if named else f"{title} ({titles[: number + 1].count(title)})"
-            found.append((key, title, shown))
+            found.append((key, titles[number], shown))
         return found
 
     def choose(self, key: str, on: bool) -> None:

@@ -16,7 +16,7 @@ from napari_dainr.gui._dock import BottomDock, theme_colours
 from napari_dainr.gui._parts import Banner, ComboBox, Note
 from napari_dainr.gui._settings import StripSettings, keep, kept
 from napari_dainr.gui._shortcuts import bind, unbind
-from napari_dainr.gui._time_layers import TimeLayers, frame_times, pixel_mm, title_of
+from napari_dainr.gui._time_layers import TimeLayers, frame_times, pixel_mm, titles_of
 from napari_dainr.gui._worker import Failed, as_failed_write
 from napari_dainr.gui.xt.line import LineLayer, Tool
 from napari_dainr.gui.xt.reader import Reader
@@ -259,11 +259,8 @@ class XtDock(BottomDock):
     def _named(self) -> list[tuple[str, Strip]]:
         """Strips under names that hold no name of a file, and that tell them apart."""
         strips = self._strips()
-        titles = [title_of(layer) for layer, _ in strips]
-        return [
-            (f"{title} ({titles[:number].count(title) + 1})" if titles.count(title) > 1 else title, strip)
-            for number, (title, (_, strip)) in enumerate(zip(titles, strips, strict=True))
-        ]
+        titles = titles_of([layer for layer, _ in strips])
+        return [(title, strip) for title, (_, strip) in zip(titles, strips, strict=True)]
 
     def ask_figure(self) -> None:
         """Ask for a file and write the figure."""
