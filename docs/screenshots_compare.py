@@ -34,10 +34,11 @@ def tour(window: Window) -> None:
     settle()
     window.load(Source(sample="cine"))
     first_look = viewer.layers[0]
-    viewer.layers.remove(first_look)
     for method, box in compare.queue.boxes.items():
         box.setChecked(method in ("nufft", "grasp", "dainr"))
     compare.queue.run.click()
+    wait_until(lambda: len(viewer.layers) > 1)
+    viewer.layers.remove(first_look)
     wait_until(lambda: len(viewer.layers) == 3 and dock.run_panel.bar.value() > 20, 900)
     shoot("queue")
     wait_until(lambda: not compare.queue.queue.running, 1800)

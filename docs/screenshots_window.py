@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import napari
@@ -12,10 +12,21 @@ from qtpy.QtWidgets import QApplication
 from screenshots_waiting import settle, wait_until
 
 from napari_dainr.gui._model import Phase, Source
+from napari_dainr.gui._settings import (
+    CompareSettings,
+    CurveSettings,
+    Settings,
+    StripSettings,
+    ViewerSettings,
+    keep,
+    kept,
+)
+from napari_dainr.gui.cine.settings import CineSettings
 from napari_dainr.gui.widget import open_dock
 
 __all__ = ["Window", "take"]
 
+PAGES: tuple[type[Settings], ...] = (ViewerSettings, CurveSettings, StripSettings, CompareSettings, CineSettings)
 LOOKS = (
     ("dark", (1600, 1000), ""),
     ("light", (1600, 1000), "-light"),
@@ -69,7 +80,10 @@ class Window:
 
 
 def take(*tours: Callable[[Window], None], description: str | None) -> None:
-    """Read the command line and make the pictures of all tours, a window for each; give the theme back at the end."""
+    """Read the command line and make the pictures of all tours, a window for each.
+
+    Each begins with the defaults; the preferences that napari keeps are given back at the end.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument(
@@ -78,11 +92,18 @@ def take(*tours: Callable[[Window], None], description: str | None) -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     QApplication.instance() or QApplication([])
-    before = get_settings().appearance.theme
+    before, pages = get_settings().appearance.theme, [kept(page) for page in PAGES]
     try:
         for tour in tours:
+            _prefer(page() for page in PAGES)
             window = Window(arguments.output, arguments.all)
             tour(window)
             window.close()
     finally:
         get_settings().appearance.theme = before
+        _prefer(pages)
+
+
+def _prefer(pages: Iterable[Settings]) -> None:
+    for page in pages:
+        keep(type(page), **vars(page))

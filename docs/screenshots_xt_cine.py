@@ -12,7 +12,6 @@ from screenshots_window import Window, take
 from napari_dainr.gui._dock import find_or_open
 from napari_dainr.gui._model import Phase, Source
 from napari_dainr.gui.cine.dock import CineDock
-from napari_dainr.gui.cine.settings import CineSettings, cine_settings, remember
 from napari_dainr.gui.xt.dock import XtDock
 
 __all__ = ["tour"]
@@ -22,19 +21,7 @@ LINE = np.array([[64.0, 32.0], [64.0, 104.0]])
 
 
 def tour(window: Window) -> None:
-    """A fit that is watched along a line, stopped, played and exported at three times its frames.
-
-    Begins with the defaults of the dock; the preferences that napari keeps are given back.
-    """
-    kept = cine_settings()
-    try:
-        remember(CineSettings())
-        _tour(window)
-    finally:
-        remember(kept)
-
-
-def _tour(window: Window) -> None:
+    """A fit that is watched along a line, stopped, played and exported at three times its frames."""
     viewer, dock, shoot = window.viewer, window.dock, window.shoot
     window.load(Source(sample="cine"))
     xt = find_or_open(viewer, XtDock)

@@ -28,6 +28,8 @@ def smooth(values: np.ndarray[Any, np.dtype[np.float64]], width: int) -> np.ndar
 class LossPlot(StepPlot):
     """Losses against steps on a log scale; raw values thin, running mean strong."""
 
+    TOP = 0.88
+
     def __init__(self) -> None:
         super().__init__("The loss is drawn here while a fit runs.")
         self._losses: dict[str, tuple[list[int], list[float]]] = {}
@@ -90,7 +92,10 @@ class LossPlot(StepPlot):
         many = len(self._losses) > 1
         legend = self._axes.get_legend()
         if many:
-            self._axes.legend(loc="upper right", frameon=False, fontsize=7, labelcolor=self._colours[1])
+            self._axes.legend(  # above the curves: they may be anywhere in the plot
+                loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=4, frameon=False, fontsize=7, borderaxespad=0.0,
+                labelcolor=self._colours[1], handlelength=1.4, columnspacing=1.0,
+            )  # fmt: skip
         elif legend is not None:
             legend.remove()
 

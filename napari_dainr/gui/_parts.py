@@ -208,9 +208,11 @@ class Banner(QFrame):
         self.hide()
 
     def show_message(self, kind: str, text: str, details: str = "") -> None:
-        """Show a sentence; ``kind`` is error, warning or info. Info never covers an error that is still shown."""
-        if kind == "info" and self.kind == "error" and self.isVisibleTo(self.parentWidget()):
-            return
+        """Show a sentence; ``kind`` is error, warning, info, or news: what nobody asked for, and so covers no error."""
+        if kind == "news":
+            if self.kind == "error" and self.isVisibleTo(self.parentWidget()):
+                return
+            kind = "info"
         self.kind = kind
         colour = {"error": ERROR_COLOUR, "warning": WARNING_COLOUR}.get(kind, INFO_COLOUR)
         self.setStyleSheet(

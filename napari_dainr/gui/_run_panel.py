@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_dainr.gui._figures import duration, gigabytes
@@ -35,7 +36,7 @@ KEYS = {
 }  # fmt: skip
 """Button → its key, in napari's words."""
 
-__all__ = ["KEYS", "ActivityMirror", "RunPanel", "progress_text"]
+__all__ = ["KEYS", "ActivityMirror", "RunPanel", "progress_text", "show_progress"]
 
 
 def progress_text(progress: Progress) -> str:
@@ -44,6 +45,18 @@ def progress_text(progress: Progress) -> str:
     speed = f"{rate:.0f} it/s" if rate >= 10 else f"{rate:.1f} it/s"
     stage = "" if progress.stage in ("", *TITLES.values()) else f"{progress.stage} · "
     return f"{stage}step {progress.step}/{progress.n_steps} · {speed} · {duration(progress.eta_s)} left"
+
+
+def show_progress(bar: QProgressBar, progress: Progress, before: str = "") -> None:
+    """Put progress into a bar; where it is narrow the name of the stage is cut, not the time that is left."""
+    bar.setRange(0, max(1, progress.n_steps))
+    bar.setValue(progress.step)
+    text, metrics = before + progress_text(progress), bar.fontMetrics()
+    stage, step, rest = text.partition(" · step ")
+    room = bar.width() - metrics.horizontalAdvance(step + rest) - 8
+    if step and metrics.horizontalAdvance(stage) > room:
+        text = metrics.elidedText(stage, Qt.TextElideMode.ElideRight, max(0, room)) + step + rest
+    bar.setFormat(text)
 
 
 class ActivityMirror:
@@ -208,12 +221,10 @@ class RunPanel(QWidget):
         self._mirror.begin()
 
     def _progressed(self, progress: Progress) -> None:
-        self.bar.setRange(0, max(1, progress.n_steps))
-        self.bar.setValue(progress.step)
-        if self._model.phase is Phase.RUNNING:
-            self.bar.setFormat(progress_text(progress))
-        elif self._model.phase is Phase.PAUSED:
-            self.bar.setFormat("paused · " + progress_text(progress))
+        stopping = self.bar.format() if self._model.phase is Phase.STOPPING else ""
+        show_progress(self.bar, progress, "paused · " if self._model.phase is Phase.PAUSED else "")
+        if stopping:
+            self.bar.setFormat(stopping)
         self._mirror.move(progress)
         self._show_memory(progress.memory_bytes, progress.peak_memory_bytes)
 

@@ -286,7 +286,7 @@ class Session:
             self.progressed.emit(mail.progress)
         if mail.notices:
             self._log += mail.notices
-            self.told.emit("info", mail.notices[-1], "\n".join(self._log))
+            self.told.emit("news", mail.notices[-1], "\n".join(self._log))
         if mail.picture is not None and self.recipe is not None:
             self._show(mail.picture, self.recipe)
             self.snapshots.add(mail.picture)
@@ -352,7 +352,7 @@ class Session:
         self.model.apply(Action.FINISH)
         verb = "Stopped; the result so far is kept" if finished.stopped else "Finished"
         title = TITLES[finished.recipe.method]
-        self.told.emit("info", f"{verb}: {title} in {finished.seconds:.1f} s.", "\n".join(self._log))
+        self.told.emit("news", f"{verb}: {title} in {finished.seconds:.1f} s.", "\n".join(self._log))
 
     def _fail(self, failed: Failed) -> None:
         self.model.apply(Action.FAIL)

@@ -22,6 +22,7 @@ class StepPlot(QWidget):
 
     HEIGHT = (170, 240)
     BOTTOM = 0.24
+    TOP = 0.95
     RIGHT = 0.97
 
     def __init__(self, hint: str) -> None:
@@ -77,7 +78,7 @@ class StepPlot(QWidget):
         low, high = self.HEIGHT
         self._figure = Figure(figsize=(3.4, low / 90))
         # Frozen: a layout engine doubles the cost.
-        self._figure.subplots_adjust(left=0.19, right=self.RIGHT, top=0.95, bottom=self.BOTTOM)
+        self._figure.subplots_adjust(left=0.19, right=self.RIGHT, top=self.TOP, bottom=self.BOTTOM)
         self._canvas = FigureCanvasQTAgg(self._figure)
         self._canvas.setMinimumHeight(low)
         self._canvas.setMaximumHeight(high)

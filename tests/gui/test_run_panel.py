@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QProgressBar
 
 from napari_dainr.errors import ResourceError
 from napari_dainr.gui._model import Phase
+from napari_dainr.gui._run_panel import progress_text, show_progress
 from napari_dainr.gui._score_plot import ScorePlot
 from napari_dainr.metrics import score
-from napari_dainr.recipe import Recipe
+from napari_dainr.recipe import Progress, Recipe
 
 from .conftest import WAIT_MS, ScriptedEngine
 
@@ -187,3 +189,29 @@ def test_the_plot_of_scores_has_a_scale_for_each(qtbot: Any) -> None:
     assert left.get_ylim()[0] < 20 < 31 < left.get_ylim()[1] < 35
     plot.clear()
     assert plot.scores == {}
+
+
+@pytest.mark.parametrize("width", [200, 260, 372, 900])
+def test_in_a_narrow_bar_the_stage_is_cut_and_not_the_time_left(qtbot: Any, width: int) -> None:
+    bar = QProgressBar()
+    qtbot.addWidget(bar)
+    bar.resize(width, 20)
+    progress = Progress(1108, 2570, "DynRes (our own) features", {}, 1.0, 6.6, 3723.0)
+    show_progress(bar, progress, "paused · ")
+    rest = " · step ".join(progress_text(progress).split(" · step ")[1:])
+    assert bar.format().endswith(rest)
+    assert bar.format().startswith("paused · DynRes (our own) features") == (width == 900)
+    assert bar.value() == 1108
+    if bar.fontMetrics().horizontalAdvance(rest) < width - 40:
+        assert bar.fontMetrics().horizontalAdvance(bar.format()) <= width
+
+
+def test_news_cover_no_error_and_answers_do(dock: Any) -> None:
+    banner = dock.banner
+    banner.show_message("error", "x.npy was not written")
+    banner.show_message("news", "Finished")
+    assert banner.text.text() == "x.npy was not written"
+    banner.show_message("info", "Run saved: x.")
+    assert (banner.kind, banner.text.text()) == ("info", "Run saved: x.")
+    banner.show_message("news", "Finished")
+    assert (banner.kind, banner.text.text()) == ("info", "Finished")

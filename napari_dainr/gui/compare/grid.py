@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["GridView"]
 
 
-NAME_POINTS = 8
+NAME_POINTS, MANY, NAME_POINTS_OF_MANY = 8, 4, 7
 
 
 def _name(layer: Layer) -> dict[str, Any]:
@@ -73,16 +74,18 @@ class GridView:
         self._camera_before = (camera.center, camera.zoom)
         self._before = [(layer, {"visible": layer.visible, **_name(layer)}) for layer in viewer.layers]
         self._shown = list(layers)
+        # Maps have been made later, so they are above the series: a row of series, and their maps in the next.
+        series = [layer for layer in layers if not is_derived(layer)]
+        columns = len(series) if len(series) < len(layers) else ceil(sqrt(len(layers)))
+        points = NAME_POINTS_OF_MANY if columns >= MANY else NAME_POINTS
         for layer, before in self._before:
             if hasattr(layer, "contrast_limits"):
                 before["contrast_limits"] = tuple(layer.contrast_limits)
             layer.visible = any(layer is one for one in layers)
-            layer.name_overlay.visible, layer.name_overlay.font_size = layer.visible, NAME_POINTS
+            layer.name_overlay.visible, layer.name_overlay.font_size = layer.visible, points
         self._shorten(layers)
         self._share_window([one for one in layers if any(one is other for other in same_unit)], layers_linked)
-        # Maps have been made later, so they are above the series: a row of series, and their maps in the next.
-        series = [layer for layer in layers if not is_derived(layer)]
-        grid.shape = (-1, len(series) if len(series) < len(layers) else -1)
+        grid.shape = (-1, columns if len(series) < len(layers) else -1)
         grid.stride, grid.spacing = 1, 6
         grid.enabled = True
         grid.events.enabled.connect(self._grid_toggled)

@@ -9,7 +9,7 @@ from superqt import QElidingLabel
 
 from napari_dainr.gui._model import Action
 from napari_dainr.gui._parts import Note
-from napari_dainr.gui._run_panel import progress_text
+from napari_dainr.gui._run_panel import show_progress
 from napari_dainr.gui._session import Session
 from napari_dainr.gui._settings import CompareSettings, keep, kept
 from napari_dainr.gui.compare.queue import RunQueue
@@ -151,6 +151,4 @@ class QueueSection(QWidget):
 
     def _progressed(self, progress: Progress) -> None:
         if self.queue.running:
-            self.bar.setRange(0, max(1, progress.n_steps))
-            self.bar.setValue(progress.step)
-            self.bar.setFormat(progress_text(progress))
+            show_progress(self.bar, progress)

@@ -73,6 +73,14 @@ class _Artists:
             artist.remove()
 
 
+_BRIEF = {
+    "Relative enhancement (%)": "RE (%)",
+    "Absolute enhancement (a.u.)": "AE (a.u.)",
+    "Signal / baseline": "S / S_BL",
+}
+"""Labels of the axis of values where the whole ones are longer than the axis; abbreviated as OSIPI does."""
+
+
 class CurveArtists:
     """Axes, curves, cursor, baseline window, phases and legend."""
 
@@ -205,9 +213,10 @@ class CurveArtists:
         unit = " s" if low and labels[0].endswith("(s)") else ""
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{unit}"))
         axes.set_xlabel("" if unit else labels[0], labelpad=1)
-        axes.set_ylabel(labels[1], labelpad=3)
         rows = self._put_legend(legend, width / ratio, low)
         top = 6 + LEGEND_PX * rows + (PHASE_PX if phases else 0)
+        room = height / ratio - top - below
+        axes.set_ylabel(_BRIEF.get(labels[1], labels[1]) if 6.7 * len(labels[1]) > room else labels[1], labelpad=3)
         axes.figure.subplots_adjust(
             left=min(0.4, 62 * ratio / width), right=1 - 12 * ratio / width,
             bottom=min(0.4, ((22 if unit else 36) + below) * ratio / height), top=1 - min(0.5, top * ratio / height),
