@@ -12,36 +12,30 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic
 
-from napari_dainr.vectors import address, floats, gather_pairs, lanes, load, number, spread, store
+from napari_dainr.vectors import address, floats, gather_pairs, lanes, load, number, store
 
-__all__ = ["BLOCK", "LANES", "add_pair", "blend_pairs_2d", "blend_pairs_3d"]
+__all__ = ["BLOCK", "LANES", "add_pairs_2d", "add_pairs_3d", "blend_pairs_2d", "blend_pairs_3d", "clear_pair"]
 
 BLOCK = 128
 """Points whose entries and fractions are held at a time."""
 LANES = 8
-_ROWS = ir.VectorType(ir.IntType(32), LANES)
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_ROWS = ir.VectorType(_I32, LANES)
 _EIGHT, _PAIR = floats(LANES), floats(2)
 
 Signature = tuple[Any, Callable[..., Any]]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def add_pair(
-    typing_context: Any, values: Any, row: Any, grads: Any, width: Any, point: Any, column: Any, weight: Any
-) -> Signature:
-    """``values[row] += weight · grads[point, column : column + 2]``, for contiguous (entry, 2) and (point, width)."""
+def clear_pair(typing_context: Any, values: Any, row: Any) -> Signature:
+    """``values[row] = 0`` for contiguous (entry, 2)."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        target = address(context, builder, kinds[0], arguments[0], builder.mul(arguments[1], number(2)))
-        place = builder.add(builder.mul(arguments[4], arguments[3]), arguments[5])
-        grad = load(builder, address(context, builder, kinds[2], arguments[2], place), _PAIR)
-        share = builder.fmul(grad, spread(builder, arguments[6], 2))
-        store(builder, builder.fadd(load(builder, target, _PAIR), share), target)
+        target = address(context, builder, signature.args[0], arguments[0], builder.mul(arguments[1], number(2)))
+        store(builder, ir.Constant(_PAIR, [0.0, 0.0]), target)
         return context.get_dummy_value()
 
-    count = types.int64
-    return types.void(values, count, grads, count, count, count, types.float32), codegen
+    return types.void(values, types.int64), codegen
 
 
 def _block(context: Any, builder: Any, kind: Any, array: Any, row: int, first: Any, of: Any) -> Any:
@@ -86,9 +80,7 @@ def _blend(dims: int) -> Callable[..., Any]:
             for corner in range(2**dims):
                 rows = _block(context, builder, kinds[1], entries, corner, q, _ROWS)
                 corners.append(gather_pairs(builder, base, rows, LANES))
-            near = [_block(context, builder, kinds[2], fractions, axis, q, _EIGHT) for axis in range(dims)]
-            ones = ir.Constant(_EIGHT, [1.0] * LANES)
-            far = [builder.fsub(ones, f) for f in near]
+            near, far = _fractions(context, builder, kinds[2], fractions, q, dims)
             weights = [_weight(builder, near, far, bits) for bits in range(2**dims)]
             total = []
             for f in range(2):
@@ -120,6 +112,52 @@ def _blend(dims: int) -> Callable[..., Any]:
     return blend
 
 
+def _add(dims: int) -> Callable[..., Any]:
+    def add(
+        typing_context: Any, values: Any, entry: Any, fraction: Any, first: Any, grads: Any, width: Any, point: Any,
+        column: Any,
+    ) -> Signature:  # fmt: skip
+        """Add the gradients of eight points of a block, weighted, to the entries of their corners: point by point.
+
+        Parameters
+        ----------
+        values : (entry, 2) float32
+        entry : (corner, BLOCK) uint32
+        fraction : (axis, BLOCK) float32
+        grads : (point, width) float32
+            The pair at ``column`` of the eight points from ``point`` on.
+        """
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kinds, (table, entries, fractions, q, gradient, stride, p, place) = signature.args, arguments
+            base = address(context, builder, kinds[0], table, number(0))
+            near, far = _fractions(context, builder, kinds[2], fractions, q, dims)
+            weights = [_weight(builder, near, far, bits) for bits in range(2**dims)]
+            rows = [_block(context, builder, kinds[1], entries, corner, q, _ROWS) for corner in range(2**dims)]
+            start = address(context, builder, kinds[4], gradient, builder.add(builder.mul(p, stride), place))
+            for k in range(LANES):
+                grad = load(builder, start, _PAIR)
+                start = builder.gep(start, [stride])
+                for weight, row in zip(weights, rows, strict=True):
+                    share = builder.fmul(grad, lanes(builder, weight, [k, k]))
+                    place_of = builder.zext(builder.extract_element(row, ir.Constant(_I32, k)), _I64)
+                    target = builder.gep(base, [builder.mul(place_of, number(2))])
+                    store(builder, builder.fadd(load(builder, target, _PAIR), share), target)
+            return context.get_dummy_value()
+
+        count = types.int64
+        return types.void(values, entry, fraction, count, grads, count, count, count), codegen
+
+    return add
+
+
+def _fractions(context: Any, builder: Any, kind: Any, array: Any, first: Any, dims: int) -> tuple[list[Any], list[Any]]:
+    """By axis: fractions of eight points from ``first`` on, and one less these."""
+    near = [_block(context, builder, kind, array, axis, first, _EIGHT) for axis in range(dims)]
+    ones = ir.Constant(_EIGHT, [1.0] * LANES)
+    return near, [builder.fsub(ones, f) for f in near]
+
+
 def _weight(builder: Any, near: list[Any], far: list[Any], bits: int) -> Any:
     """Product over the axes, first axis first."""
     dims = len(near)
@@ -135,4 +173,5 @@ def _lerp(builder: Any, low: Any, a: tuple[Any, Any], high: Any, b: tuple[Any, A
     return builder.fadd(builder.fmul(low, builder.fsub(*a)), builder.fmul(high, builder.fsub(*b)))
 
 
+add_pairs_2d, add_pairs_3d = intrinsic(_add(2)), intrinsic(_add(3))
 blend_pairs_2d, blend_pairs_3d = intrinsic(_blend(2)), intrinsic(_blend(3))

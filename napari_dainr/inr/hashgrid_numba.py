@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_dainr.compiled import compiled
 
 from .hashgrid import PRIMES, HashGridSpec
-from .hashgrid_lanes import BLOCK, LANES, add_pair, blend_pairs_2d, blend_pairs_3d
+from .hashgrid_lanes import BLOCK, LANES, add_pairs_2d, add_pairs_3d, blend_pairs_2d, blend_pairs_3d, clear_pair
 from .parallel import get_threads, run_parts
 from .prefetch import prefetch_row
 
@@ -29,6 +29,7 @@ _NONE, _STEP = np.uint32(0), np.uint32(1)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _HALF = np.float32(0.5)
 SPARSE = 4  # entries of a level for each point, beyond which single ones are emptied
+_NEAR = 2**15  # entries of a level that stays in a core's cache, and need not be asked for
 _MIN_POINTS = 512  # fewer are not worth another thread
 
 
@@ -109,9 +110,9 @@ def _columns(coords, start, n, points):  # type: ignore[no-untyped-def]
 _columns = compiled(_columns)
 
 
-def _ask(values, entry, n):  # type: ignore[no-untyped-def]
-    """Start loading the rows of ``values`` that a block will need."""
-    for q in range(n):
+def _ask(values, entry, first, last):  # type: ignore[no-untyped-def]
+    """Start loading the rows of ``values`` that points first … last of a block will need."""
+    for q in range(first, last):
         for corner in range(entry.shape[0]):
             prefetch_row(values, np.int64(entry[corner, q]))
 
@@ -120,19 +121,30 @@ _ask = compiled(_ask)
 
 
 def _forward_2d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
-    """Encoding of points start … stop, and its derivative (n, 2, L·F) per cell."""
-    points, fraction = np.empty((2, BLOCK), np.float32), np.empty((2, BLOCK), np.float32)
-    low, entry = np.empty((2, BLOCK), np.int32), np.empty((4, BLOCK), np.uint32)
+    """Encoding of points start … stop, and its derivative (n, 2, L·F) per cell.
+
+    While a level is interpolated, the rows of the next one are asked for.
+    """
+    points, low = np.empty((2, BLOCK), np.float32), np.empty((2, BLOCK), np.int32)
+    fractions, entries = np.empty((2, 2, BLOCK), np.float32), np.empty((2, 4, BLOCK), np.uint32)
     for block in range(start, stop, BLOCK):
         n = min(BLOCK, stop - block)
+        done = n - n % LANES if len(features) == 2 else 0
         _columns(coords, block, n, points)
+        _corners_2d(points, n, geometry[0, 0], geometry[0, 3], low, entries[0], fractions[0])
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
-            _corners_2d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
-            _ask(values, entry, n)
-            done = n - n % LANES if len(features) == 2 else 0
+            entry, fraction = entries[level % 2], fractions[level % 2]
+            after, ahead = min(level + 1, len(geometry) - 1), entries[1 - level % 2]
+            later, ask = table[geometry[after, 1] :], after > level and geometry[after, 2] > _NEAR
+            if after > level:
+                _corners_2d(points, n, geometry[after, 0], geometry[after, 3], low, ahead, fractions[1 - level % 2])
             for q in range(0, done, LANES):
+                if ask:
+                    _ask(later, ahead, q, q + LANES)
                 blend_pairs_2d(values, entry, fraction, q, out, slope, want_slope, block + q, out.shape[1], column)
+            if ask:
+                _ask(later, ahead, done, n)
             for q in range(done, n):
                 fy, fx = fraction[0, q], fraction[1, q]
                 gy, gx = _ONE - fy, _ONE - fx
@@ -159,7 +171,7 @@ def _forward_3d(coords, table, out, slope, want_slope, start, stop, geometry, fe
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
             _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
-            _ask(values, entry, n)
+            _ask(values, entry, 0, n)
             done = n - n % LANES if len(features) == 2 and not want_slope else 0
             for q in range(0, done, LANES):
                 blend_pairs_3d(values, entry, fraction, q, out, slope, want_slope, block + q, out.shape[1], column)
@@ -197,10 +209,14 @@ def _empty(values, stale, sizes, points, low, entry, fraction):  # type: ignore[
             _corners_2d(points, n, sizes[0], sizes[3], low, entry, fraction)
         else:
             _corners_3d(points, n, sizes[0], sizes[3], low, entry, fraction)
+        _ask(values, entry, 0, n)
         for q in range(n):
             for corner in range(entry.shape[0]):
-                for f in range(values.shape[1]):
-                    values[entry[corner, q], f] = 0
+                if values.shape[1] == 2:
+                    clear_pair(values, np.int64(entry[corner, q]))
+                else:
+                    for f in range(values.shape[1]):
+                        values[entry[corner, q], f] = 0
 
 
 _empty = compiled(_empty)
@@ -217,18 +233,15 @@ def _table_2d(coords, grad_out, grad_table, stale, first, step, geometry, featur
             n = min(BLOCK, len(coords) - block)
             _columns(coords, block, n, points)
             _corners_2d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
-            _ask(values, entry, n)
-            for q in range(n):
+            if len(values) > _NEAR:
+                _ask(values, entry, 0, n)
+            done = n - n % LANES if len(features) == 2 else 0
+            for q in range(0, done, LANES):
+                add_pairs_2d(values, entry, fraction, q, grad_out, grad_out.shape[1], block + q, column)
+            for q in range(done, n):
                 fy, fx = fraction[0, q], fraction[1, q]
                 gy, gx = _ONE - fy, _ONE - fx
                 w00, w01, w10, w11 = gy * gx, gy * fx, fy * gx, fy * fx
-                if len(features) == 2:
-                    p, width = block + q, grad_out.shape[1]
-                    add_pair(values, np.int64(entry[0, q]), grad_out, width, p, column, w00)
-                    add_pair(values, np.int64(entry[1, q]), grad_out, width, p, column, w01)
-                    add_pair(values, np.int64(entry[2, q]), grad_out, width, p, column, w10)
-                    add_pair(values, np.int64(entry[3, q]), grad_out, width, p, column, w11)
-                    continue
                 for f in range(len(features)):
                     g = grad_out[block + q, column + f]
                     values[entry[0, q], f] += g * w00
@@ -251,16 +264,17 @@ def _table_3d(coords, grad_out, grad_table, stale, first, step, geometry, featur
             n = min(BLOCK, len(coords) - block)
             _columns(coords, block, n, points)
             _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
-            _ask(values, entry, n)
-            for q in range(n):
+            if len(values) > _NEAR:
+                _ask(values, entry, 0, n)
+            done = n - n % LANES if len(features) == 2 else 0
+            for q in range(0, done, LANES):
+                add_pairs_3d(values, entry, fraction, q, grad_out, grad_out.shape[1], block + q, column)
+            for q in range(done, n):
                 fz, fy, fx = fraction[0, q], fraction[1, q], fraction[2, q]
                 for bits in range(8):
                     uz, uy, ux = bits >> 2, bits >> 1 & 1, bits & 1
                     wz, wy, wx = fz if uz else _ONE - fz, fy if uy else _ONE - fy, fx if ux else _ONE - fx
                     w = wz * wy * wx
-                    if len(features) == 2:
-                        add_pair(values, np.int64(entry[bits, q]), grad_out, grad_out.shape[1], block + q, column, w)
-                        continue
                     for f in range(len(features)):
                         values[entry[bits, q], f] += grad_out[block + q, column + f] * w
 

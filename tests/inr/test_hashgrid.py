@@ -119,6 +119,22 @@ def test_backends_agree(spec: HashGridSpec, n: int) -> None:
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_points_side_by_side_are_points_one_by_one(dims: int) -> None:
+    """Eight at a time in vectors, the rest in a loop: the same bits, and sums in the order of the points."""
+    spec = HashGridSpec(levels=5, table_log2=9, features=2, n_min=4, growth=1.7, dims=dims)
+    coords, table = points(21, dims, reach=1.1), table_for(spec)
+    weight = torch.randn(21, spec.width, generator=torch.Generator().manual_seed(1))
+    out, grad_coords, grad_table = results(coords, table, spec, "numba", weight)
+    alone = [results(coords[p : p + 1], table, spec, "numba", weight[p : p + 1]) for p in range(21)]
+    assert torch.equal(out, torch.cat([one[0] for one in alone]))
+    assert torch.equal(grad_coords, torch.cat([one[1] for one in alone]))
+    added = torch.zeros_like(table)
+    for one in alone:
+        added += one[2]
+    assert torch.equal(grad_table, added)
+
+
 def test_backends_agree_at_the_papers_size() -> None:
     spec = HashGridSpec()
     coords, table = points(600, 2), table_for(spec)
