@@ -14,7 +14,9 @@ from numba.extending import intrinsic
 
 from napari_dainr.vectors import address, floats, gather_pairs, lanes, load, number, store
 
-__all__ = ["BLOCK", "LANES", "add_pairs_2d", "add_pairs_3d", "blend_pairs_2d", "blend_pairs_3d", "clear_pair"]
+__all__ = [
+    "BLOCK", "LANES", "add_pairs_2d", "add_pairs_3d", "add_slopes", "blend_pairs_2d", "blend_pairs_3d", "clear_pair",
+]  # fmt: skip
 
 BLOCK = 128
 """Points whose entries and fractions are held at a time."""
@@ -36,6 +38,38 @@ def clear_pair(typing_context: Any, values: Any, row: Any) -> Signature:
         return context.get_dummy_value()
 
     return types.void(values, types.int64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_slopes(
+    typing_context: Any, total: Any, grads: Any, grad: Any, slope: Any, row: Any, scales: Any, level: Any
+) -> Signature:
+    """``total`` and, one after the other, the shares of eight levels of two features in a point's gradient.
+
+    Parameters
+    ----------
+    grads, slope : arrays of float32, contiguous
+        From numbers ``grad`` and ``row`` on, the pairs of the eight levels.
+    scales : (level,) float32
+        What the share of each level is multiplied by, from ``level`` on.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds, wide = signature.args, floats(2 * LANES)
+        pairs = [
+            load(builder, address(context, builder, kinds[k], arguments[k], arguments[k + 1]), wide) for k in (1, 3)
+        ]
+        product = builder.fmul(*pairs)
+        share = builder.fadd(*(lanes(builder, product, list(range(f, 2 * LANES, 2))) for f in range(2)))
+        scale = load(builder, address(context, builder, kinds[5], arguments[5], arguments[6]), _EIGHT)
+        terms = builder.fmul(share, scale)
+        whole = arguments[0]
+        for k in range(LANES):
+            whole = builder.fadd(whole, builder.extract_element(terms, ir.Constant(_I32, k)))
+        return whole
+
+    count = types.int64
+    return types.float32(total, grads, count, slope, count, scales, count), codegen
 
 
 def _block(context: Any, builder: Any, kind: Any, array: Any, row: int, first: Any, of: Any) -> Any:

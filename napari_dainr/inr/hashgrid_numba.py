@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from napari_dainr.compiled import compiled
 
 from .hashgrid import PRIMES, HashGridSpec
-from .hashgrid_lanes import BLOCK, LANES, add_pairs_2d, add_pairs_3d, blend_pairs_2d, blend_pairs_3d, clear_pair
+from .hashgrid_lanes import (
+    BLOCK,
+    LANES,
+    add_pairs_2d,
+    add_pairs_3d,
+    add_slopes,
+    blend_pairs_2d,
+    blend_pairs_3d,
+    clear_pair,
+)
 from .parallel import get_threads, run_parts
 from .prefetch import prefetch_row
 
@@ -52,10 +61,13 @@ def _locate(column, n, cells, low, fraction):  # type: ignore[no-untyped-def]
 _locate = compiled(_locate)
 
 
-def _corners_2d(points, n, cells, mask, low, entry, fraction):  # type: ignore[no-untyped-def]
-    """Entries (4, block) and fractions (2, block) of points at one level; mask 0: the grid fits the table."""
+def _corners_2d(columns, first, n, cells, mask, low, entry, fraction):  # type: ignore[no-untyped-def]
+    """Entries (4, block) and fractions (2, block) of n points from ``first`` on, given by axis, at one level.
+
+    Mask 0: the grid fits the table.
+    """
     for axis in range(2):
-        _locate(points[axis], n, cells, low[axis], fraction[axis])
+        _locate(columns[axis, first : first + n], n, cells, low[axis], fraction[axis])
     if mask:
         bits = np.uint32(mask)
         for q in range(n):
@@ -68,18 +80,18 @@ def _corners_2d(points, n, cells, mask, low, entry, fraction):  # type: ignore[n
     else:
         side = np.uint32(cells + 1)
         for q in range(n):
-            first = np.uint32(np.uint32(np.uint32(low[0, q]) * side) + np.uint32(low[1, q]))
+            corner_0 = np.uint32(np.uint32(np.uint32(low[0, q]) * side) + np.uint32(low[1, q]))
             for corner in range(4):
-                entry[corner, q] = first + (side if corner & 2 else _NONE) + (_STEP if corner & 1 else _NONE)
+                entry[corner, q] = corner_0 + (side if corner & 2 else _NONE) + (_STEP if corner & 1 else _NONE)
 
 
 _corners_2d = compiled(_corners_2d)
 
 
-def _corners_3d(points, n, cells, mask, low, entry, fraction):  # type: ignore[no-untyped-def]
-    """Entries (8, block) and fractions (3, block) of points at one level; mask 0: the grid fits the table."""
+def _corners_3d(columns, first, n, cells, mask, low, entry, fraction):  # type: ignore[no-untyped-def]
+    """As `_corners_2d`, (8, block) and (3, block)."""
     for axis in range(3):
-        _locate(points[axis], n, cells, low[axis], fraction[axis])
+        _locate(columns[axis, first : first + n], n, cells, low[axis], fraction[axis])
     if mask:
         bits = np.uint32(mask)
         for q in range(n):
@@ -100,16 +112,6 @@ def _corners_3d(points, n, cells, mask, low, entry, fraction):  # type: ignore[n
 _corners_3d = compiled(_corners_3d)
 
 
-def _columns(coords, start, n, points):  # type: ignore[no-untyped-def]
-    """Copy n points from start on into (dims, block), so that each axis is contiguous."""
-    for axis in range(coords.shape[1]):
-        for q in range(n):
-            points[axis, q] = coords[start + q, axis]
-
-
-_columns = compiled(_columns)
-
-
 def _ask(values, entry, first, last):  # type: ignore[no-untyped-def]
     """Start loading the rows of ``values`` that points first … last of a block will need."""
     for q in range(first, last):
@@ -120,25 +122,27 @@ def _ask(values, entry, first, last):  # type: ignore[no-untyped-def]
 _ask = compiled(_ask)
 
 
-def _forward_2d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
+def _forward_2d(columns, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
     """Encoding of points start … stop, and its derivative (n, 2, L·F) per cell.
 
     While a level is interpolated, the rows of the next one are asked for.
     """
-    points, low = np.empty((2, BLOCK), np.float32), np.empty((2, BLOCK), np.int32)
+    low = np.empty((2, BLOCK), np.int32)
     fractions, entries = np.empty((2, 2, BLOCK), np.float32), np.empty((2, 4, BLOCK), np.uint32)
     for block in range(start, stop, BLOCK):
         n = min(BLOCK, stop - block)
         done = n - n % LANES if len(features) == 2 else 0
-        _columns(coords, block, n, points)
-        _corners_2d(points, n, geometry[0, 0], geometry[0, 3], low, entries[0], fractions[0])
+        _corners_2d(columns, block, n, geometry[0, 0], geometry[0, 3], low, entries[0], fractions[0])
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
-            entry, fraction = entries[level % 2], fractions[level % 2]
-            after, ahead = min(level + 1, len(geometry) - 1), entries[1 - level % 2]
+            now, then = level % 2, 1 - level % 2
+            entry, fraction, ahead = entries[now], fractions[now], entries[then]
+            after = min(level + 1, len(geometry) - 1)
             later, ask = table[geometry[after, 1] :], after > level and geometry[after, 2] > _NEAR
             if after > level:
-                _corners_2d(points, n, geometry[after, 0], geometry[after, 3], low, ahead, fractions[1 - level % 2])
+                _corners_2d(
+                    columns, block, n, geometry[after, 0], geometry[after, 3], low, ahead, fractions[1 - level % 2]
+                )
             for q in range(0, done, LANES):
                 if ask:
                     _ask(later, ahead, q, q + LANES)
@@ -161,16 +165,15 @@ def _forward_2d(coords, table, out, slope, want_slope, start, stop, geometry, fe
 _forward_2d = compiled(_forward_2d)
 
 
-def _forward_3d(coords, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
+def _forward_3d(columns, table, out, slope, want_slope, start, stop, geometry, features):  # type: ignore[no-untyped-def]
     """Encoding of points start … stop, and its derivative (n, 3, L·F) per cell."""
-    points, fraction = np.empty((3, BLOCK), np.float32), np.empty((3, BLOCK), np.float32)
+    fraction = np.empty((3, BLOCK), np.float32)
     low, entry = np.empty((3, BLOCK), np.int32), np.empty((8, BLOCK), np.uint32)
     for block in range(start, stop, BLOCK):
         n = min(BLOCK, stop - block)
-        _columns(coords, block, n, points)
         for level in range(len(geometry)):
             values, column = table[geometry[level, 1] :], level * len(features)
-            _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
+            _corners_3d(columns, block, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             _ask(values, entry, 0, n)
             done = n - n % LANES if len(features) == 2 and not want_slope else 0
             for q in range(0, done, LANES):
@@ -197,18 +200,17 @@ def _forward_3d(coords, table, out, slope, want_slope, start, stop, geometry, fe
 _forward_3d = compiled(_forward_3d)
 
 
-def _empty(values, stale, sizes, points, low, entry, fraction):  # type: ignore[no-untyped-def]
+def _empty(values, stale, sizes, low, entry, fraction):  # type: ignore[no-untyped-def]
     """Set a level to zero; where all else is zero already, only the entries of the ``stale`` points."""
-    if len(stale) == 0 or len(values) <= SPARSE * len(stale):
+    if stale.shape[1] == 0 or len(values) <= SPARSE * stale.shape[1]:
         values[:] = 0
         return
-    for block in range(0, len(stale), BLOCK):
-        n = min(BLOCK, len(stale) - block)
-        _columns(stale, block, n, points)
-        if stale.shape[1] == 2:
-            _corners_2d(points, n, sizes[0], sizes[3], low, entry, fraction)
+    for block in range(0, stale.shape[1], BLOCK):
+        n = min(BLOCK, stale.shape[1] - block)
+        if len(stale) == 2:
+            _corners_2d(stale, block, n, sizes[0], sizes[3], low, entry, fraction)
         else:
-            _corners_3d(points, n, sizes[0], sizes[3], low, entry, fraction)
+            _corners_3d(stale, block, n, sizes[0], sizes[3], low, entry, fraction)
         _ask(values, entry, 0, n)
         for q in range(n):
             for corner in range(entry.shape[0]):
@@ -222,17 +224,16 @@ def _empty(values, stale, sizes, points, low, entry, fraction):  # type: ignore[
 _empty = compiled(_empty)
 
 
-def _table_2d(coords, grad_out, grad_table, stale, first, step, geometry, features):  # type: ignore[no-untyped-def]
+def _table_2d(columns, grad_out, grad_table, stale, first, step, geometry, features):  # type: ignore[no-untyped-def]
     """Gradient of the table parts of levels first, first − step, …, written over what was there (see `_empty`)."""
-    points, fraction = np.empty((2, BLOCK), np.float32), np.empty((2, BLOCK), np.float32)
+    fraction = np.empty((2, BLOCK), np.float32)
     low, entry = np.empty((2, BLOCK), np.int32), np.empty((4, BLOCK), np.uint32)
     for level in range(first, -1, -step):
         values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
-        _empty(values, stale, geometry[level], points, low, entry, fraction)
-        for block in range(0, len(coords), BLOCK):
-            n = min(BLOCK, len(coords) - block)
-            _columns(coords, block, n, points)
-            _corners_2d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
+        _empty(values, stale, geometry[level], low, entry, fraction)
+        for block in range(0, columns.shape[1], BLOCK):
+            n = min(BLOCK, columns.shape[1] - block)
+            _corners_2d(columns, block, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             if len(values) > _NEAR:
                 _ask(values, entry, 0, n)
             done = n - n % LANES if len(features) == 2 else 0
@@ -253,17 +254,16 @@ def _table_2d(coords, grad_out, grad_table, stale, first, step, geometry, featur
 _table_2d = compiled(_table_2d)
 
 
-def _table_3d(coords, grad_out, grad_table, stale, first, step, geometry, features):  # type: ignore[no-untyped-def]
+def _table_3d(columns, grad_out, grad_table, stale, first, step, geometry, features):  # type: ignore[no-untyped-def]
     """As `_table_2d`, for points (z, y, x)."""
-    points, fraction = np.empty((3, BLOCK), np.float32), np.empty((3, BLOCK), np.float32)
+    fraction = np.empty((3, BLOCK), np.float32)
     low, entry = np.empty((3, BLOCK), np.int32), np.empty((8, BLOCK), np.uint32)
     for level in range(first, -1, -step):
         values, column = grad_table[geometry[level, 1] : geometry[level, 1] + geometry[level, 2]], level * len(features)
-        _empty(values, stale, geometry[level], points, low, entry, fraction)
-        for block in range(0, len(coords), BLOCK):
-            n = min(BLOCK, len(coords) - block)
-            _columns(coords, block, n, points)
-            _corners_3d(points, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
+        _empty(values, stale, geometry[level], low, entry, fraction)
+        for block in range(0, columns.shape[1], BLOCK):
+            n = min(BLOCK, columns.shape[1] - block)
+            _corners_3d(columns, block, n, geometry[level, 0], geometry[level, 3], low, entry, fraction)
             if len(values) > _NEAR:
                 _ask(values, entry, 0, n)
             done = n - n % LANES if len(features) == 2 else 0
@@ -284,15 +284,23 @@ _table_3d = compiled(_table_3d)
 
 def _coords(coords, slope, grad_out, grad_coords, start, stop, geometry, features):  # type: ignore[no-untyped-def]
     """Gradient of points start … stop: slopes by order of level, times d(cell)/d(coordinate); 0 outside the box."""
+    scales = np.empty(len(geometry), np.float32)
+    for level in range(len(geometry)):
+        scales[level] = np.float32(geometry[level, 0]) * _HALF
+    dims, width = slope.shape[1:]
+    done = len(geometry) - len(geometry) % LANES if len(features) == 2 else 0
     for p in range(start, stop):
-        for axis in range(coords.shape[1]):
+        for axis in range(dims):
             total = np.float32(0)
-            for level in range(len(geometry)):
+            for level in range(0, done, LANES):
+                row = (p * dims + axis) * width + 2 * level
+                total = add_slopes(total, grad_out, p * width + 2 * level, slope, row, scales, level)
+            for level in range(done, len(geometry)):
                 share = np.float32(0)
                 for f in range(len(features)):
                     column = level * len(features) + f
                     share += grad_out[p, column] * slope[p, axis, column]
-                total += share * (np.float32(geometry[level, 0]) * _HALF)
+                total += share * scales[level]
             inside = -_ONE <= coords[p, axis] <= _ONE
             grad_coords[p, axis] = total if inside else np.float32(0)
 
@@ -323,9 +331,9 @@ def forward(coords: _Floats, table: _Floats, out: _Floats, slope: _Floats | None
     geometry, features = _geometry(spec), (0,) * spec.features
     want = slope is not None
     target = slope if slope is not None else np.empty((0, 0, 0), np.float32)
-    edges = _edges(len(coords))
+    edges, columns = _edges(len(coords)), np.ascontiguousarray(coords.T)
     run_parts(
-        lambda part: kernel(coords, table, out, target, want, edges[part], edges[part + 1], geometry, features),
+        lambda part: kernel(columns, table, out, target, want, edges[part], edges[part + 1], geometry, features),
         len(edges) - 1,
     )
 
@@ -355,12 +363,13 @@ def backward(
     geometry, features = _geometry(spec), (0,) * spec.features
     edges = _edges(len(coords)) if grad_coords is not None else [0]
     n_parts = max(len(edges) - 1, min(get_threads(), spec.levels) if grad_table is not None else 1)
-    old = stale if stale is not None else np.empty((0, spec.dims), np.float32)
+    columns = np.ascontiguousarray(coords.T)
+    old = np.ascontiguousarray(stale.T) if stale is not None else np.empty((spec.dims, 0), np.float32)
 
     def work(part: int) -> None:
         if grad_table is not None and part < spec.levels:
             # Finer levels cost more: deal the levels out in turn.
-            kernel(coords, grad_out, grad_table, old, spec.levels - 1 - part, n_parts, geometry, features)
+            kernel(columns, grad_out, grad_table, old, spec.levels - 1 - part, n_parts, geometry, features)
         if grad_coords is not None and part < len(edges) - 1:
             _coords(coords, slope, grad_out, grad_coords, edges[part], edges[part + 1], geometry, features)
 
