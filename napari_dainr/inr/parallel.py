@@ -17,13 +17,14 @@ __all__ = ["get_threads", "run_parts", "set_threads", "threads_for_a_trial"]
 
 _lock = threading.Lock()
 _threads = cores()
-_trials: list[int] = []
+_trials: tuple[tuple[object, int], ...] = ()  # those under way by their begin; replaced whole, as it is read unlocked
 _pool: ThreadPoolExecutor | None = None
 
 
 def get_threads() -> int:
     """Threads that one call of a kernel uses, the calling thread among them."""
-    return _trials[-1] if _trials else _threads
+    trials = _trials
+    return trials[-1][1] if trials else _threads
 
 
 def set_threads(n_threads: int) -> None:
@@ -34,11 +35,11 @@ def set_threads(n_threads: int) -> None:
     ValueError
         If ``n_threads`` is less than 1.
     """
-    global _threads
+    global _threads, _trials
     if n_threads < 1:
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
     with _lock:
-        _trials.clear()
+        _trials = ()
         _threads = n_threads
         _new_pool()
 
@@ -56,15 +57,17 @@ def threads_for_a_trial(n_threads: int) -> Iterator[None]:
 
     So a trial that ends in the middle of a fit leaves the fit its threads.
     """
+    global _trials
+    mine = (object(), n_threads)
     with _lock:
-        _trials.append(n_threads)
+        _trials = (*_trials, mine)
         _new_pool()
     try:
         yield
     finally:
         with _lock:
-            if _trials:
-                _trials.pop()
+            if mine in _trials:
+                _trials = tuple(trial for trial in _trials if trial is not mine)
                 _new_pool()
 
 

@@ -69,6 +69,20 @@ def test_a_trial_gives_way_to_whoever_sets_the_threads() -> None:
         set_threads(before)
 
 
+def test_trials_that_overlap_end_in_any_order() -> None:
+    before = get_threads()
+    set_threads(2)
+    try:
+        first, second = threads_for_a_trial(1), threads_for_a_trial(4)
+        with first:
+            second.__enter__()
+        assert get_threads() == 4, "the second is still under way"
+        second.__exit__(None, None, None)
+        assert get_threads() == 2
+    finally:
+        set_threads(before)
+
+
 def test_every_item_once_per_pass_in_orders_that_differ() -> None:
     orders = [[item_of_step(p * 7 + i, 7, seed=3) for i in range(7)] for p in range(4)]
     assert all(sorted(order) == list(range(7)) for order in orders)
