@@ -95,12 +95,12 @@ class HollowProblem(Problem):
     noise: Tensor = field(default_factory=lambda: torch.empty(0))
     """(frame, y, x): what all adjoints give. Noise, as the eigenvectors of anything plainer are found sooner."""
 
-    def forward(self, image: Tensor, frames: Sequence[int]) -> Tensor:
+    def forward_rows(self, image: Tensor, frames: Sequence[int]) -> Tensor:
         self.ledger.transform("gradient" if image.requires_grad else "forward", len(frames))
         kdata = self.kdata[list(frames)]
         return kdata + image.mean(dim=(-2, -1))[:, None, None] if image.requires_grad else kdata
 
-    def adjoint(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
+    def adjoint_rows(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
         self.ledger.transform("adjoint", len(frames))
         return self.noise[list(frames)]
 

@@ -20,6 +20,9 @@ from napari_dainr.ops.nufft import Nufft
 
 __all__ = ["Method", "Problem", "taken"]
 
+BLOCK_BYTES = 4 << 20
+"""What the coil images of the frames that one thread works on may take, unless one frame takes more."""
+
 
 def taken(rows: Tensor, frames: Sequence[int]) -> Tensor:
     """``rows[frames]``, a view where the frames follow each other; on a GPU the host does not wait for it."""
@@ -70,42 +73,71 @@ class Problem:
     def device(self) -> torch.device:
         return self.kdata.device
 
+    @property
+    def frames_at_once(self) -> int:
+        """Frames that one thread works on at a time on the CPU, whatever the number of frames and of threads."""
+        if self.device.type != "cpu":
+            return self.n_frames
+        return max(1, BLOCK_BYTES // (8 * self.csm.numel()))
+
+    def forward_rows(self, image: Tensor, frames: Sequence[int]) -> Tensor:
+        """A x, Eq. 1, all rows at once by the calling thread: (n, y, x) images of the frames → (n, coil, sample)."""
+        kdata = self.nufft(image[:, None] * self.csm, frames)
+        return kdata if self.inside is None else kdata * taken(self.inside, frames)[:, None]
+
+    def adjoint_rows(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
+        """Aᴴ y, all rows at once by the calling thread: (n, coil, sample) → (n, y, x)."""
+        if self.inside is not None:
+            kdata = kdata * taken(self.inside, frames)[:, None]
+        return torch.linalg.vecdot(self.csm, self.nufft.adjoint(kdata, frames), dim=1)
+
     def forward(self, image: Tensor, frames: Sequence[int]) -> Tensor:
         """A x, Eq. 1: (n, y, x) images of the given frames → (n, coil, sample)."""
+        if image.requires_grad or len(frames) == 1:
+            return self.forward_rows(image, frames)
+        out = self.kdata.new_empty(len(frames), *self.kdata.shape[1:])
 
-        def part(rows: slice) -> Tensor:
-            kdata = self.nufft(image[rows, None] * self.csm, frames[rows])
-            return kdata if self.inside is None else kdata * taken(self.inside, frames[rows])[:, None]
+        def part(rows: slice) -> None:
+            out[rows] = self.forward_rows(image[rows], frames[rows])
 
-        return self.in_groups(part, len(frames), image.requires_grad)
+        self.in_blocks(part, len(frames))
+        return out
 
     def adjoint(self, kdata: Tensor, frames: Sequence[int]) -> Tensor:
         """Aᴴ y: (n, coil, sample) → (n, y, x)."""
+        if kdata.requires_grad:
+            return self.adjoint_rows(kdata, frames)
+        return self.adjoint_of(lambda rows: kdata[rows], frames)
 
-        def part(rows: slice) -> Tensor:
-            some = kdata[rows]
-            if self.inside is not None:
-                some = some * taken(self.inside, frames[rows])[:, None]
-            return torch.linalg.vecdot(self.csm, self.nufft.adjoint(some, frames[rows]), dim=1)
+    def adjoint_of(self, kdata: Callable[[slice], Tensor], frames: Sequence[int]) -> Tensor:
+        """Aᴴ y of samples that are made when they are needed: ``kdata`` gives those of some rows, (n, coil, sample)."""
+        out = self.kdata.new_empty(len(frames), *self.matrix)
 
-        return self.in_groups(part, len(frames), kdata.requires_grad)
+        def part(rows: slice) -> None:
+            out[rows] = self.adjoint_rows(kdata(rows), frames[rows])
 
-    def in_groups(self, work: Callable[[slice], Tensor], n: int, differentiable: bool = False) -> Tensor:
-        """``work`` on groups of rows, on the CPU one thread each, joined again.
+        self.in_blocks(part, len(frames))
+        return out
 
-        What is done to one row does not depend on its group, so the bits do not depend on the number of threads.
+    def in_blocks(self, work: Callable[[slice], None], n: int) -> None:
+        """``work`` on rows, some at a time, on the CPU by several threads.
+
+        What it does to a row must not depend on the rows beside it; then the bits do not depend on the number of
+        threads, and what it takes of memory not on the number of rows.
         """
-        groups = 1 if differentiable or self.device.type != "cpu" else min(n, get_threads())
-        if groups < 2:
-            return work(slice(0, n))
-        edges = [n * g // groups for g in range(groups + 1)]
-        parts: list[Tensor | None] = [None] * groups
+        at_once = self.frames_at_once
+        groups = 1 if self.device.type != "cpu" else max(1, min(n, get_threads()))
 
         def run(group: int) -> None:
-            parts[group] = work(slice(edges[group], edges[group + 1]))
+            torch.get_num_threads()  # OpenMP's number of threads is a thread's own, set by its first call of this
+            first, last = n * group // groups, n * (group + 1) // groups
+            for start in range(first, last, at_once):
+                work(slice(start, min(start + at_once, last)))
 
-        run_parts(run, groups)
-        return torch.cat([part for part in parts if part is not None])
+        if groups == 1:
+            run(0)
+        else:
+            run_parts(run, groups)
 
 
 class Method(Protocol):

@@ -27,10 +27,10 @@ from napari_dainr.methods.primal_dual import (
     PRIMAL_STEP,
     RELAXATION,
     TIME_STEP,
+    Tally,
     noise_level,
     preconditioned_norm,
-    relative_change,
-    sample_weights,
+    relax_,
     step_data_dual,
     still_average,
 )
@@ -38,9 +38,9 @@ from napari_dainr.ops.resample import draw_series
 from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
 from napari_dainr.ops.temporal import (
     clip_difference,
-    solve_in_time,
+    difference_adjoint_rows,
+    solve_in_time_,
     temporal_difference,
-    temporal_difference_adjoint,
 )
 
 __all__ = ["LAMBDA_PER_NOISE", "GraspMethod", "GraspState", "auto_lambda"]
@@ -104,33 +104,50 @@ class GraspMethod(Method):
         )
 
     def step(self, problem: Problem, state: GraspState) -> Mapping[str, Tensor | float]:
-        frames = list(range(problem.n_frames))
+        n_frames = problem.n_frames
         # The budget: M = I/τ + σ_v DᴴD must be at least σ_d AᴴWA + σ_v DᴴD + σ_s ∇ᴴ∇, with ‖∇‖² ≤ 8.
         tau = PRIMAL_STEP
         data_share = 1.0 if state.space_dual is None else DATA_SHARE
-        sigma = sample_weights(problem) * (data_share / (tau * state.norm))
+        sigma = data_share / (tau * state.norm)
         sigma_tv = TIME_STEP / tau
+        tally = Tally(problem)
 
-        gradient = problem.adjoint(state.data_dual, frames) + temporal_difference_adjoint(state.tv_dual)
-        if state.space_dual is not None:
-            gradient = gradient + spatial_gradient_adjoint(state.space_dual)
-        x = state.x - solve_in_time(gradient, 1 / tau, sigma_tv)
-        ahead = 2 * x - state.x
+        # A series for the new images; all else that is as long as the series is worked on in its own memory.
+        x = problem.adjoint(state.data_dual, range(n_frames))
 
-        data_dual, residual = step_data_dual(problem, state.data_dual, ahead, sigma)
-        tv_dual = clip_difference(state.tv_dual + sigma_tv * temporal_difference(ahead), state.lam)
-        if state.space_dual is not None:
-            space_dual = state.space_dual + ((1 - DATA_SHARE) / (8 * tau)) * spatial_gradient(ahead)
-            space_dual = clip_gradient(space_dual, state.lam * self.config.space_factor)
-            state.space_dual = torch.lerp(state.space_dual, space_dual, RELAXATION)
+        def pull(rows: slice) -> None:
+            x[rows] += difference_adjoint_rows(state.tv_dual, rows)
+            if state.space_dual is not None:
+                x[rows] += spatial_gradient_adjoint(state.space_dual[:, rows])
 
-        change = relative_change(x, state.x)
-        state.x, state.data_dual = torch.lerp(state.x, x, RELAXATION), data_dual
-        state.tv_dual = torch.lerp(state.tv_dual, tv_dual, RELAXATION)
+        problem.in_blocks(pull, n_frames)
+        solve_in_time_(x, 1 / tau, sigma_tv)
+
+        def move(rows: slice) -> None:
+            torch.sub(state.x[rows], x[rows], out=x[rows])
+            tally.moved(rows, x[rows], state.x[rows])
+
+        problem.in_blocks(move, n_frames)
+
+        def duals(rows: slice) -> None:
+            more = slice(rows.start, min(rows.stop + 1, n_frames))  # differences need the frame after the last
+            ahead = 2 * x[more] - state.x[more]
+            mine = ahead[: rows.stop - rows.start]
+            step_data_dual(problem, state.data_dual, mine, sigma, rows, tally)
+            old = state.tv_dual[rows]
+            new = clip_difference(old + sigma_tv * temporal_difference(ahead), state.lam)
+            old.lerp_(new, RELAXATION)
+            if state.space_dual is not None:
+                old = state.space_dual[:, rows]
+                new = old + ((1 - DATA_SHARE) / (8 * tau)) * spatial_gradient(mine)
+                old.lerp_(clip_gradient(new, state.lam * self.config.space_factor), RELAXATION)
+
+        problem.in_blocks(duals, n_frames)
+        state.x = relax_(x, state.x, problem)
         state.step += 1
         if state.step % CONVERGENCE_STEPS == 0:
-            state.change = float(change)
-        return {"data": residual.abs().mean(), "change": change}
+            state.change = float(tally.change)
+        return {"data": tally.data, "change": tally.change}
 
     def objective(self, problem: Problem, state: GraspState) -> float:
         """Value of the objective at the state's series; for tests and benchmarks, no step needs it."""

@@ -33,10 +33,10 @@ from napari_dainr.methods.primal_dual import (
     PRIMAL_STEP,
     RELAXATION,
     TIME_STEP,
+    Tally,
     noise_level,
     preconditioned_norm,
-    relative_change,
-    sample_weights,
+    relax_,
     step_data_dual,
     still_average,
 )
@@ -45,9 +45,9 @@ from napari_dainr.ops.resample import draw_series
 from napari_dainr.ops.spatial import clip_gradient, spatial_gradient, spatial_gradient_adjoint
 from napari_dainr.ops.temporal import (
     clip_difference,
-    solve_in_time,
+    difference_adjoint_rows,
+    solve_in_time_,
     temporal_difference,
-    temporal_difference_adjoint,
 )
 
 __all__ = ["LowrankMethod", "LowrankState", "auto_lambdas"]
@@ -153,7 +153,7 @@ class LowrankMethod(Method):
         )
 
     def step(self, problem: Problem, state: LowrankState) -> Mapping[str, Tensor | float]:
-        frames = list(range(problem.n_frames))
+        n_frames = problem.n_frames
         n_parts, n_partitions = state.parts.shape[0], state.lowrank_dual.shape[0]
         tau = PRIMAL_STEP
         # The budget: M = I/τ + σ_S DᴴD, and for a part that knows no D, I/τ, must be at least the sum of the σKᴴK.
@@ -161,60 +161,79 @@ class LowrankMethod(Method):
         lowrank_share = LOWRANK_SHARE
         space_share = SPACE_SHARE if state.space_dual is not None else 0.0
         data_share = 1 - lowrank_share - space_share
-        sigma = sample_weights(problem) * (data_share / (tau * n_parts * state.norm))
+        sigma = data_share / (tau * n_parts * state.norm)
         sigma_lowrank = lowrank_share / (tau * n_partitions)
         sigma_sparse = TIME_STEP / tau
         sigma_space = space_share / (8 * tau * n_parts)
+        tally = Tally(problem)
 
-        pull = problem.adjoint(state.data_dual, frames)
-        if state.space_dual is not None:
-            pull = pull + spatial_gradient_adjoint(state.space_dual)
-        of_lowrank = state.lowrank_dual.sum(dim=0)
-        of_sparse = temporal_difference_adjoint(state.sparse_dual)
-        if n_parts == 1:
-            step = solve_in_time(pull + of_lowrank + of_sparse, 1 / tau, sigma_sparse)[None]
-        else:
-            step = torch.stack([tau * (pull + of_lowrank), solve_in_time(pull + of_sparse, 1 / tau, sigma_sparse)])
-        parts = state.parts - step
-        ahead = 2 * parts - state.parts
-        whole = ahead[0] if n_parts == 1 else ahead.sum(dim=0)
+        # Series for the new parts; all else that is as long as the series is worked on in its own memory.
+        last = problem.adjoint(state.data_dual, range(n_frames))
+        parts = last[None] if n_parts == 1 else torch.stack([last, last])
+        last = parts[-1]
 
-        data_dual, residual = step_data_dual(problem, state.data_dual, whole, sigma)
-        lowrank_dual = state.lowrank_dual + sigma_lowrank * ahead[0]
+        def pull(rows: slice) -> None:
+            if state.space_dual is not None:
+                parts[:, rows] += spatial_gradient_adjoint(state.space_dual[:, rows])
+            parts[0, rows] += state.lowrank_dual[:, rows].sum(dim=0)
+            last[rows] += difference_adjoint_rows(state.sparse_dual, rows)
+            if n_parts > 1:
+                parts[0, rows] *= tau
+
+        problem.in_blocks(pull, n_frames)
+        solve_in_time_(last, 1 / tau, sigma_sparse)
+
+        def move(rows: slice) -> None:
+            torch.sub(state.parts[:, rows], parts[:, rows], out=parts[:, rows])
+            tally.moved(rows, parts[:, rows].transpose(0, 1), state.parts[:, rows].transpose(0, 1))
+
+        problem.in_blocks(move, n_frames)
+
+        def duals(rows: slice) -> None:
+            more = slice(rows.start, min(rows.stop + 1, n_frames))  # differences need the frame after the last
+            ahead = 2 * parts[:, more] - state.parts[:, more]
+            mine = ahead[:, : rows.stop - rows.start]
+            whole = mine[0] if n_parts == 1 else mine.sum(dim=0)
+            step_data_dual(problem, state.data_dual, whole, sigma, rows, tally)
+            old = state.sparse_dual[rows]
+            old.lerp_(
+                clip_difference(old + sigma_sparse * temporal_difference(ahead[-1]), state.lam_sparse), RELAXATION
+            )
+            if state.space_dual is not None:
+                old = state.space_dual[:, rows]
+                new = old + sigma_space * spatial_gradient(whole)
+                old.lerp_(clip_gradient(new, state.lam_space), RELAXATION)
+
+        problem.in_blocks(duals, n_frames)
         radius = state.lam_lowrank / n_partitions
-        lowrank_dual = torch.stack(
-            [
-                self._clipped(problem, partition, dual, radius)
-                for partition, dual in zip(self._partitions(problem.matrix), lowrank_dual, strict=True)
-            ]
-        )
-        sparse_dual = clip_difference(
-            state.sparse_dual + sigma_sparse * temporal_difference(ahead[-1]), state.lam_sparse
-        )
-        if state.space_dual is not None:
-            space_dual = clip_gradient(state.space_dual + sigma_space * spatial_gradient(whole), state.lam_space)
-            state.space_dual = torch.lerp(state.space_dual, space_dual, RELAXATION)
-
-        change = relative_change(parts, state.parts)
-        state.parts, state.data_dual = torch.lerp(state.parts, parts, RELAXATION), data_dual
-        state.lowrank_dual = torch.lerp(state.lowrank_dual, lowrank_dual, RELAXATION)
-        state.sparse_dual = torch.lerp(state.sparse_dual, sparse_dual, RELAXATION)
+        for partition, dual in zip(self._partitions(problem.matrix), state.lowrank_dual, strict=True):
+            self._step_lowrank(problem, partition, dual, 2 * parts[0] - state.parts[0], sigma_lowrank, radius)
+        state.parts = relax_(parts.transpose(0, 1), state.parts.transpose(0, 1), problem).transpose(0, 1)
         state.step += 1
         if state.step % CONVERGENCE_STEPS == 0:
-            state.change = float(change)
-        return {"data": residual.abs().mean(), "change": change}
+            state.change = float(tally.change)
+        return {"data": tally.data, "change": tally.change}
 
-    def _clipped(self, problem: Problem, partition: Partition, dual: Tensor, radius: float) -> Tensor:
-        """Projection of every block on the ball of spectral norm ``radius``, on several threads by whole chunks."""
+    def _step_lowrank(
+        self, problem: Problem, partition: Partition, dual: Tensor, ahead: Tensor, sigma: float, radius: float
+    ) -> None:
+        """A step of the dual of one partition in its memory; that of ``ahead`` is used up.
+
+        Every block is projected on the ball of spectral norm ``radius``, on several threads by whole chunks.
+        """
+        stepped = ahead.mul_(sigma).add_(dual)
         if radius == 0:
-            return torch.zeros_like(dual)
-        blocks = partition.split(dual)
+            stepped.zero_()
+        else:
+            blocks = partition.split(stepped)
 
-        def part(chunks: slice) -> Tensor:
-            some = blocks[chunks.start * CHUNK : chunks.stop * CHUNK]
-            return in_chunks(lambda chunk: clip_singular_values(chunk, radius), some)
+            def part(chunks: slice) -> None:
+                some = blocks[chunks.start * CHUNK : chunks.stop * CHUNK]
+                some.copy_(in_chunks(lambda chunk: clip_singular_values(chunk, radius), some))
 
-        return partition.join(problem.in_groups(part, -(-len(blocks) // CHUNK)))
+            problem.in_blocks(part, -(-len(blocks) // CHUNK))
+            stepped = partition.join(blocks)
+        dual.lerp_(stepped, RELAXATION)
 
     def objective(self, problem: Problem, state: LowrankState) -> float:
         """Value of the objective at the state's series; for tests and benchmarks, no step needs it."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_dainr.methods.base import Method, Problem
 from napari_dainr.methods.config import NufftConfig
 from napari_dainr.methods.packing import pack_fields, unpack_fields
+from napari_dainr.methods.primal_dual import Tally
 from napari_dainr.methods.problem import density_compensated
 from napari_dainr.ops.resample import draw_series
 
@@ -49,8 +50,14 @@ class NufftMethod(Method):
     def step(self, problem: Problem, state: NufftState) -> Mapping[str, Tensor | float]:
         state.x = density_compensated(problem)
         state.step = 1
-        residual = problem.forward(state.x, list(range(problem.n_frames))) - problem.kdata
-        return {"data": residual.abs().mean()}
+        tally = Tally(problem)
+
+        def residual(rows: slice) -> None:
+            frames = range(rows.start, rows.stop)
+            tally.residual(rows, problem.forward_rows(state.x[rows], frames) - problem.kdata[rows])
+
+        problem.in_blocks(residual, problem.n_frames)
+        return {"data": tally.data}
 
     def image(self, state: NufftState, frames: Tensor | None = None, scale: float = 1.0) -> Tensor:
         return draw_series(state.x, frames, scale)

@@ -27,9 +27,10 @@ __all__ = [
     "PRIMAL_STEP",
     "RELAXATION",
     "TIME_STEP",
+    "Tally",
     "noise_level",
     "preconditioned_norm",
-    "relative_change",
+    "relax_",
     "sample_weights",
     "step_data_dual",
     "still_average",
@@ -96,35 +97,61 @@ def preconditioned_norm(problem: Problem, seed: int) -> Tensor:
     return 1.05 * (problem.csm.abs() ** 2).sum(dim=0).max() * value
 
 
-def step_data_dual(problem: Problem, dual: Tensor, ahead: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """One over-relaxed step of the dual of the data.
+class Tally:
+    """What a step did, frame by frame, so that sums do not depend on which frames were worked on together."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._n_samples = problem.kdata[0].numel()
+        zeros = torch.zeros(problem.n_frames, device=problem.device)
+        self._residual, self._moved, self._size = zeros, zeros.clone(), zeros.clone()
+
+    def residual(self, rows: slice, residual: Tensor) -> None:
+        """A x̄ − y of some frames."""
+        self._residual[rows] = residual.flatten(1).abs().sum(dim=1)
+
+    def moved(self, rows: slice, new: Tensor, old: Tensor) -> None:
+        """The images of some frames after and before the step; of real and imaginary parts, as moduli take longer."""
+        for kept, values in ((self._moved, new - old), (self._size, new)):
+            kept[rows] = torch.linalg.vector_norm(torch.view_as_real(values).flatten(1), dim=1)
+
+    @property
+    def data(self) -> Tensor:
+        """Mean modulus of the residual."""
+        return self._residual.sum() / (self._n_samples * len(self._residual))
+
+    @property
+    def change(self) -> Tensor:
+        """‖new − old‖ / ‖new‖."""
+        moved, size = (torch.linalg.vector_norm(values) for values in (self._moved, self._size))
+        return moved / size.clamp_min(1e-20)
+
+
+def step_data_dual(problem: Problem, dual: Tensor, ahead: Tensor, sigma: Tensor, rows: slice, tally: Tally) -> None:
+    """One over-relaxed step of the dual of the data of some frames, in its memory.
 
     The prox of the conjugate of ½ ‖· − y‖² is (dual + σ (A x̄ − y)) / (1 + σ).
 
     Parameters
     ----------
     dual : (frame, coil, sample)
-    ahead : (frame, y, x)
-        The images x̄ that the primal step leads to.
-    sigma : (frame, 1, sample)
-        Dual steps, in proportion to the density weights.
-
-    Returns
-    -------
-    dual, residual : (frame, coil, sample)
-        The dual after the step, and A x̄ − y.
+    ahead : (row, y, x)
+        The images x̄ that the primal step leads to, of ``rows`` alone.
+    sigma : (frame, 1, 1)
+        Dual steps, to be multiplied with the density weights.
     """
-    residual = problem.forward(ahead, list(range(problem.n_frames)))
-
-    def part(rows: slice) -> Tensor:
-        residual[rows] -= problem.kdata[rows]  # in place, as these are the largest arrays
-        stepped = (dual[rows] + sigma[rows] * residual[rows]) / (1 + sigma[rows])
-        return torch.lerp(dual[rows], stepped, RELAXATION)
-
-    return problem.in_groups(part, problem.n_frames), residual
+    steps = problem.dcf[rows, None].clamp(max=1) * sigma[rows]
+    residual = problem.forward_rows(ahead, range(rows.start, rows.stop))
+    residual -= problem.kdata[rows]
+    tally.residual(rows, residual)
+    stepped = (dual[rows] + steps * residual) / (1 + steps)
+    dual[rows] = torch.lerp(dual[rows], stepped, RELAXATION)
 
 
-def relative_change(new: Tensor, old: Tensor) -> Tensor:
-    """‖new − old‖ / ‖new‖; of real and imaginary parts, since moduli take ten times as long."""
-    change, size = (torch.linalg.vector_norm(torch.view_as_real(values)) for values in (new - old, new))
-    return change / size.clamp_min(1e-20)
+def relax_(new: Tensor, old: Tensor, problem: Problem) -> Tensor:
+    """The over-relaxed series, (frame, …), in the memory of the new one."""
+
+    def part(rows: slice) -> None:
+        new[rows] = torch.lerp(old[rows], new[rows], RELAXATION)
+
+    problem.in_blocks(part, len(new))
+    return new

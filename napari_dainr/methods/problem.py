@@ -83,11 +83,14 @@ def make_problem(
 def density_compensated(problem: Problem) -> torch.Tensor:
     """Aᴴ W y: the density-compensated adjoint NUFFT of every frame, (frame, y, x)."""
     frames = list(range(problem.n_frames))
-    return problem.adjoint(problem.kdata * problem.dcf[:, None], frames)
+    return problem.adjoint_of(lambda rows: problem.kdata[rows] * problem.dcf[rows, None], frames)
 
 
 def weighted_residual(problem: Problem, images: torch.Tensor) -> torch.Tensor:
     """Aᴴ W (y − A x): what the images (frame, y, x) leave of k-space, as images of the same shape."""
     frames = list(range(problem.n_frames))
-    left = problem.kdata - problem.forward(images, frames)
-    return problem.adjoint(left * problem.dcf[:, None], frames)
+
+    def left(rows: slice) -> torch.Tensor:
+        return (problem.kdata[rows] - problem.forward_rows(images[rows], frames[rows])) * problem.dcf[rows, None]
+
+    return problem.adjoint_of(left, frames)
