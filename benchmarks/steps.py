@@ -215,11 +215,11 @@ def counting(counter: Counter) -> Iterator[None]:
         counter.linear(x.numel() // x.shape[-1], weight.shape[1], weight.shape[0], x.requires_grad)
         return linear(x, weight, bias)
 
-    def conv_noted(x: Tensor, weight: Tensor, **kwargs: Any) -> Tensor:
+    def conv_noted(x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         n_out, n_in, *kernel = weight.shape
         pixels = x.shape[-1] * x.shape[-2]
         counter.add("network", 12.0 * pixels * (n_in + n_out), 6.0 * pixels * n_in * n_out * kernel[0] * kernel[1])
-        return conv(x, weight, **kwargs)
+        return conv(x, weight, *args, **kwargs)
 
     def encode_noted(ctx: Any, coords: Tensor, values: Tensor, spec: hashgrid.HashGridSpec, buffer: Any) -> Tensor:
         counter.hash(len(coords), spec, torch.is_tensor(values) and values.requires_grad, spec.n_params)
@@ -253,10 +253,10 @@ def problem_of(threads: int) -> Problem:
 
 
 def begun(name: str, preset: str, problem: Problem) -> tuple[Any, Any]:
-    """A method and its state a few steps into the fit, for DA-INR beyond its feature."""
+    """A method and its state a few steps into the fit, for DA-INR beyond its features."""
     method = make_method(name, method_config(name, preset, {}), 0)
     state = method.start(problem)
-    while isinstance(state, DainrState) and state.feature_fit is not None:
+    while isinstance(state, DainrState) and (state.feature_fit is not None or state.images is not None):
         method.step(problem, state)
     for _ in range(3):
         method.step(problem, state)
