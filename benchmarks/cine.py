@@ -18,7 +18,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from gui_gap import Gaps, pause, wait_until
+from event_loop import Gaps, pause, wait_until
 from numpy.typing import NDArray
 
 from napari_dainr.gui._dock import find_or_open

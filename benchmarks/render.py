@@ -16,7 +16,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from gui_gap import Gaps, pause, wait_until
+from event_loop import Gaps, pause, wait_until
 
 from napari_dainr.deformation import deformation
 from napari_dainr.fitted import FittedModel

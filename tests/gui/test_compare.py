@@ -252,7 +252,7 @@ def test_maps_stand_under_their_series_and_the_camera_comes_back(compare: Compar
     compare.grid_button.click()
     places = {layer.name: viewer.canvas.grid.position(i, viewer.layers) for i, layer in enumerate(viewer.layers)}
     assert [places[name] for name in ("A", "B", "truth")] == [(0, 0), (0, 1), (0, 2)]
-    assert [places[f"|{name} − truth| × 5"] for name in ("A", "B")] == [(1, 0), (1, 1)]
+    assert [places[f"|{name} − truth| ×5"] for name in ("A", "B")] == [(1, 0), (1, 1)]
     assert [tuple(layer.contrast_limits) for layer in viewer.layers[3:]] == limits
     compare.grid_button.click()
     assert viewer.scene.camera.zoom == 7.5
@@ -359,7 +359,7 @@ def test_maps_are_the_difference_and_k_is_the_window(compare: CompareDock, viewe
     expected = factor * recon - truth.data
     np.testing.assert_allclose(made.data, np.abs(expected) if kind == "error" else expected, atol=1e-5)
     np.testing.assert_allclose(made.scale, (0.1, 2, 2))
-    assert made.name == ("|A − truth| × 5" if kind == "error" else "A − truth × 5")
+    assert made.name == ("|A − truth| ×5" if kind == "error" else "A − truth ×5")
     low = 0 if kind == "error" else -8 / 5
     np.testing.assert_allclose(made.contrast_limits, (low, 8 / 5))
     section.times.setValue(10)

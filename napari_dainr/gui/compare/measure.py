@@ -295,7 +295,7 @@ class MeasureSection(QWidget):
 
     def _map_name(self, layer: Image, reference: Image, kind: str) -> str:
         text = f"{short_name(layer)} − {short_name(reference)}"
-        return f"{f'|{text}|' if kind == 'error' else text} × {self.times.value()}"
+        return f"{f'|{text}|' if kind == 'error' else text} ×{self.times.value()}"
 
     def _map_limits(self, reference: Image, kind: str) -> tuple[float, float]:
         """The values of a map are errors in the unit of the reference; × k is done by the window."""
