@@ -8,8 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr.errors import InputError
+from napari_dainr.paged import let_go, room
 
-__all__ = ["adaptive_combine_maps", "compress_coils", "given_maps", "project_coils", "virtual_coils"]
+__all__ = ["FRAMES_AT_ONCE", "adaptive_combine_maps", "compress_coils", "given_maps", "project_coils", "virtual_coils"]
+
+
+FRAMES_AT_ONCE = 64
+"""Frames whose samples are worked on together, so that what that takes does not grow with the series."""
 
 
 def virtual_coils(
@@ -31,8 +36,11 @@ def virtual_coils(
         Fraction of the energy that is kept.
     """
     coils = kdata.shape[1]
-    rows = np.moveaxis(kdata, 1, 0).reshape(coils, -1)
-    values, vectors = np.linalg.eigh((rows @ rows.conj().T).astype(np.complex128))
+    covariance = np.zeros((coils, coils), np.complex128)
+    for first in range(0, len(kdata), FRAMES_AT_ONCE):
+        rows = np.moveaxis(kdata[first : first + FRAMES_AT_ONCE], 1, 0).reshape(coils, -1)
+        covariance += rows @ rows.conj().T
+    values, vectors = np.linalg.eigh(covariance)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     share = np.cumsum(values) / values.sum()
     keep = n_coils if n_coils is not None else max(at_least, int(np.searchsorted(share, energy)) + 1)
@@ -59,7 +67,12 @@ def compress_coils(
 
 def project_coils(kdata: NDArray[np.complex64], basis: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """Samples in the coils of a basis, (frame, coil, spoke, readout) → (frame, n_coils, spoke, readout)."""
-    return np.ascontiguousarray(np.einsum("cn,fcsr->fnsr", basis.conj(), kdata, optimize=True))
+    projected = room((len(kdata), basis.shape[1], *kdata.shape[2:]))
+    for first in range(0, len(kdata), FRAMES_AT_ONCE):
+        rows = slice(first, first + FRAMES_AT_ONCE)
+        projected[rows] = np.einsum("cn,fcsr->fnsr", basis.conj(), kdata[rows], optimize=True)
+        let_go(projected)
+    return projected
 
 
 def given_maps(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dainr.errors import InputError
+from napari_dainr.paged import let_go_all, room
 from napari_dainr.plane import Plane
 
 __all__ = ["BinnedKSpace", "ImageSeries", "KSpace", "bin_spokes"]
@@ -247,10 +248,14 @@ def bin_spokes(kspace: KSpace, spokes_per_frame: int, slice_index: int = 0) -> B
     )
     frames = total // n
     used = frames * n
-    kdata = kspace.kdata[slice_index, :, :used].reshape(kspace.n_coils, frames, n, kspace.n_readout)
+    spokes = kspace.kdata[slice_index, :, :used].reshape(kspace.n_coils, frames, n, kspace.n_readout)
+    kdata = room((frames, kspace.n_coils, n, kspace.n_readout))
+    for frame in range(frames):
+        kdata[frame] = spokes[:, frame]
+        let_go_all(frame)
     spoke_times = kspace.spoke_times_s[:used].reshape(frames, n)
     return BinnedKSpace(
-        kdata=np.ascontiguousarray(kdata.transpose(1, 0, 2, 3)),
+        kdata=kdata,
         ktraj=kspace.ktraj[:used].reshape(frames, n, kspace.n_readout, 2),
         times_s=spoke_times.mean(axis=1) + 0.5 * kspace.tr_s,
         frame_duration_s=n * kspace.tr_s,

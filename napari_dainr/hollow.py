@@ -95,6 +95,13 @@ class HollowProblem(Problem):
     noise: Tensor = field(default_factory=lambda: torch.empty(0))
     """(frame, y, x): what all adjoints give. Noise, as the eigenvectors of anything plainer are found sooner."""
 
+    block: int | None = None
+    """Frames that are worked on at a time; None is as many as are in the whole run."""
+
+    @property
+    def frames_at_once(self) -> int:
+        return super().frames_at_once if self.block is None else self.block
+
     def forward_rows(self, image: Tensor, frames: Sequence[int]) -> Tensor:
         self.ledger.transform("gradient" if image.requires_grad else "forward", len(frames))
         kdata = self.kdata[list(frames)]
@@ -121,7 +128,7 @@ class Sizes:
     def pixels(self) -> int:
         return self.matrix[0] * self.matrix[1]
 
-    def hollow(self, frames: int, matrix: tuple[int, int] | None = None) -> HollowProblem:
+    def hollow(self, frames: int, matrix: tuple[int, int] | None = None, block: int | None = None) -> HollowProblem:
         """A hollow problem of random numbers: so many frames, this matrix and samples in proportion."""
         matrix = matrix or self.matrix
         samples = max(16, self.samples * matrix[0] * matrix[1] // self.pixels)
@@ -138,6 +145,7 @@ class Sizes:
             1.0,
             weights.clone() if self.masked else None,
             noise=torch.randn(frames, *matrix, dtype=torch.complex64).to(self.device),
+            block=block,
         )
 
 

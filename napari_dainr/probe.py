@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_dainr.coils import compress_coils
+from napari_dainr.coils import FRAMES_AT_ONCE, compress_coils
 from napari_dainr.data import BinnedKSpace, KSpace, bin_spokes
 from napari_dainr.errors import DainrError
 from napari_dainr.hollow import Sizes, Walk, timed
@@ -32,6 +32,7 @@ from napari_dainr.methods.held_out import LEAST_SPOKES
 from napari_dainr.methods.problem import make_problem
 from napari_dainr.ops.nufft import make_nufft
 from napari_dainr.ops.resample import scaled_matrix
+from napari_dainr.paged import BOUND, is_paged, paged_from
 from napari_dainr.pilot import pilot_steps
 from napari_dainr.recipe import Recipe
 from napari_dainr.trajectory import ramp_dcf
@@ -46,18 +47,13 @@ STRIP_VOXELS = 400_000
 """Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
 SLACK = 40 << 20
 """Bytes that threads, plans of Fourier transforms and code that is compiled on the way keep beside the arrays."""
-LOOSE_ALONE, LOOSE = 1.3, 1.9
-"""What arrays of all frames take of the process over what they hold, with one thread and with several: an allocator
-keeps what a thread has freed for that thread."""
+LOOSE = 1.15
+"""What arrays of all frames take of the process over what they hold: an allocator keeps what was freed for more."""
 MOST_LOOSE = 3
 """What drawing may take at most over what its arrays hold; above it, something else has taken it."""
-MAPPED_BYTES = 32 << 20
-"""Arrays from this size on go back to the system at once when they are freed; such are not taken loosely."""
 TRIED_SIDE, WARM_SIDE = 128, 32
 """Sides of the images with which the preparation is tried, pixels, and made before, for what is loaded but once. From
 some 100 pixels on a pixel takes as long as in larger images; in smaller ones, calls that have little to do count."""
-MOST_TRIED_BYTES = 1 << 28
-"""What coil images of the transforms that are timed may take."""
 DRAWN_SIDE = 512
 """Side of the largest image that is drawn for a trial, pixels."""
 TRIES = 3
@@ -135,8 +131,8 @@ class _Probe:
             # What a first fit loads and compiles is not counted.
             height, width = (min(n, 32) for n in self.sizes.matrix)
             self._walk(self.fewer, (height, width), count=True)
-            small, large = (self._walk(n, count=True) for n in (self.fewer, self.more))
-            memory = self._memory(small, large)
+            small, large = (self._counted(n, 1) for n in (self.fewer, self.more))
+            memory = self._memory(small, large, self._counted(self.more, 2))
         if not seconds:
             return Cost({}, memory)
         with threads_for_a_trial(self.threads):
@@ -146,10 +142,15 @@ class _Probe:
         if self._stop.is_set():
             raise DainrError("The forecast was stopped.")
 
-    def _walk(self, frames: int, matrix: tuple[int, int] | None = None, **how: Any) -> Walk:
+    def _walk(self, frames: int, matrix: tuple[int, int] | None = None, block: int | None = None, **how: Any) -> Walk:
         """The method started, stepped and drawn on a hollow problem of this size."""
         self._go_on()
-        return Walk(self.method, self.sizes.hollow(frames, matrix), **how)
+        return Walk(self.method, self.sizes.hollow(frames, matrix, block), **how)
+
+    def _counted(self, frames: int, block: int) -> Walk:
+        """Memory of a few frames, so many of them at a time; what lives in a file in the whole run does so here."""
+        with paged_from(BOUND * frames // self.sizes.frames):
+            return self._walk(frames, block=block, count=True)
 
     def _to_all(self, few: float, more: float) -> float:
         """From the two numbers of frames that were tried to all, along a line."""
@@ -222,10 +223,8 @@ class _Probe:
 
     @property
     def _frames_at_once(self) -> int:
-        """So many that a thread's coil images are got from the system anew, as those of all frames are."""
-        frame = COMPLEX * self.sizes.coils * self.sizes.pixels
-        each = -(-MAPPED_BYTES // frame)
-        return max(self.threads, min(self.threads * each, MOST_TRIED_BYTES // frame))
+        """Two blocks of frames for every thread."""
+        return 2 * self.threads * self.sizes.hollow(1).frames_at_once
 
     def _transforms(self, n_frames: int) -> dict[str, float]:
         """Seconds of a true transform of one of so many frames with all coils, with the coil maps, by kind."""
@@ -320,37 +319,49 @@ class _Probe:
 
     # Memory
 
-    def _memory(self, small: Walk, large: Walk) -> int:
+    def _memory(self, small: Walk, large: Walk, wide: Walk) -> int:
+        """``small`` and ``large`` were made frame by frame, ``wide`` with two frames at a time."""
         s = self.sizes
-        raw, kdata = (COMPLEX * s.frames * n * s.samples for n in (s.raw_coils, s.coils))
-        images = COMPLEX * s.frames * s.coils * s.pixels
+        on_cpu = self.device.type == "cpu"
+        raw, kdata = (self._resident(COMPLEX * s.frames * n * s.samples) for n in (s.raw_coils, s.coils))
         # Positions of samples in double precision, and what the transform knows of each of them.
-        maps, trajectory = COMPLEX * s.coils * s.pixels, 48 * s.frames * s.samples
-        covariance = 3 * COMPLEX * s.coils**2 * s.pixels
+        places = s.frames * s.samples
+        trajectory = self._resident(16 * places) + 32 * places
+        maps, covariance = COMPLEX * s.coils * s.pixels, 3 * COMPLEX * s.coils**2 * s.pixels
+        at_once = min(s.frames, s.hollow(1).frames_at_once * self.threads) if on_cpu else s.frames
+        section = min(s.frames, FRAMES_AT_ONCE) * s.samples
         # methods/problem.py: compression; averages and maps; the scale, by the images of all frames.
-        preparing = raw + trajectory + max(2 * raw + kdata, 3 * kdata + covariance, maps + 4 * kdata + 2 * images)
+        averaging = COMPLEX * 3 * section * s.coils + max(covariance, 300 * section)
+        scaling = maps + 2 * kdata + s.frames * s.pixels * COMPLEX + 2 * COMPLEX * at_once * s.coils * s.pixels
+        preparing = raw + trajectory + kdata + max(COMPLEX * 3 * section * s.raw_coils, averaging, scaling)
         kept = raw + kdata + maps + trajectory
         peaks: list[float] = [preparing]
         for name, more in large.parts.items():
-            few = small.parts[name]
+            few, pair = small.parts[name], wide.parts[name]
             # Where a step sees but a few frames, they and the members are worked on beside each other, not one by one.
             whole = name == "start" or few.rows != more.rows
             together = 1 if whole else self._side_by_side
             stays = self._to_all(few.before, more.before)
-            held = [kept + stays + together * max(self._to_all(few.peak, more.peak) - stays, 0)]
+            passing = max(self._to_all(few.peak, more.peak) - stays, 0)
+            in_blocks = max(pair.peak - more.peak, 0) * (at_once - 1)
+            held = [kept + stays + together * passing + in_blocks]
             for kind, (live, rows) in more.held.items():
                 few_live, few_rows = few.held.get(kind, (live, rows))
-                n = min(self._to_all(few_rows, rows), s.frames)
+                n = at_once if whole else min(self._to_all(few_rows, rows), s.frames)
                 per_row = COMPLEX * s.coils * ((2 if kind == "adjoint" else 1) * s.pixels + 3 * s.samples)
-                passing = self._to_all(few_live, live) - stays
-                held.append(kept + stays + together * max(passing, 0) + n * per_row)
-            loose = whole and self.device.type == "cpu" and images / self.threads < MAPPED_BYTES
-            peaks.append(max(held) * (1 if not loose else LOOSE if self.threads > 1 else LOOSE_ALONE))
+                passing = max(self._to_all(few_live, live) - stays, 0)
+                in_blocks = max(pair.held.get(kind, (live, rows))[0] - live, 0) * (at_once - 1)
+                held.append(kept + stays + together * passing + in_blocks + n * per_row)
+            peaks.append(max(held) * (LOOSE if whole and on_cpu else 1))
         state = self._to_all(small.state_bytes, large.state_bytes)
         peaks.append(kept + 3 * state)
-        slack = SLACK if self.device.type == "cpu" else 0
+        slack = SLACK if on_cpu else 0
         drawing = kept + state + 4 * self._drawn_bytes + self._drawing_bytes(large)
         return int(max(max(peaks) + slack, drawing + slack / 2))  # part of the slack is seen in the drawing itself
+
+    def _resident(self, n_bytes: int) -> int:
+        """Of an array of the series what is in memory: nothing of one that lives in a file."""
+        return 0 if self.device.type == "cpu" and is_paged(n_bytes) else n_bytes
 
     def _drawing_bytes(self, walk: Walk) -> int:
         """What drawing takes while it lasts, beside what is drawn.

@@ -92,14 +92,17 @@ def angle_step(scheme: str, n_spokes: int, *, tiny_number: int = 7, full_circle:
     return (360.0 if full_circle else 180.0) / parts[scheme]
 
 
-def _sample_metric(ktraj: NDArray[np.float64], matrix: tuple[int, int]) -> tuple[float, float]:
-    """Weights (a, b) such that √(a·ky² + b·kx²) is a radius in samples.
+_SPOKES_AT_ONCE = 512
+
+
+def _sample_metric(ends: NDArray[np.float64], matrix: tuple[int, int], n_readout: int) -> tuple[float, float]:
+    """Weights (a, b) such that √(a·ky² + b·kx²) is a radius in samples; ``ends`` are both ends of spokes, (…, 2, 2).
 
     Samples are evenly spaced in 1/mm, so in cycles per field of view the step is elliptic where the field of view is
     oblong: a·sy² + b·sx² = 1 over all steps s, solved by least squares. Spokes of one direction cannot tell; then
     pixels are taken to be square.
     """
-    step = (ktraj[..., -1, :] - ktraj[..., 0, :]).reshape(-1, 2) / (ktraj.shape[-2] - 1)
+    step = (ends[..., -1, :] - ends[..., 0, :]).reshape(-1, 2) / (n_readout - 1)
     length2 = float(np.median((step**2).sum(axis=1)))
     if length2 == 0:
         raise InputError("the trajectory has no extent: first and last sample of a spoke are the same.")
@@ -130,12 +133,18 @@ def ramp_dcf(ktraj: NDArray[np.floating], matrix: tuple[int, int]) -> NDArray[np
     (frame, spoke, readout) float32
         Square cycles per field of view.
     """
-    k = np.asarray(ktraj, dtype=np.float64)
-    a, b = _sample_metric(k, matrix)
-    radius = np.sqrt(a * k[..., 0] ** 2 + b * k[..., 1] ** 2)
-    weight = np.where(radius < 0.5, 0.25 + radius**2, radius) * (np.pi / k.shape[1]) / sqrt(a * b)
-    inside = (np.abs(k) <= 0.5 * np.asarray(matrix) * (1 + 1e-4) + 1e-6).all(axis=-1)
-    return np.where(inside, weight, 0.0).astype(np.float32)
+    ends = np.asarray(ktraj[..., [0, -1], :], dtype=np.float64)
+    a, b = _sample_metric(ends, matrix, ktraj.shape[-2])
+    spokes = ktraj.reshape(-1, *ktraj.shape[2:])
+    dcf = np.empty(spokes.shape[:-1], np.float32)
+    for first in range(0, len(spokes), _SPOKES_AT_ONCE):
+        rows = slice(first, first + _SPOKES_AT_ONCE)
+        k = np.asarray(spokes[rows], dtype=np.float64)
+        radius = np.sqrt(a * k[..., 0] ** 2 + b * k[..., 1] ** 2)
+        weight = np.where(radius < 0.5, 0.25 + radius**2, radius) * (np.pi / ktraj.shape[1]) / sqrt(a * b)
+        inside = (np.abs(k) <= 0.5 * np.asarray(matrix) * (1 + 1e-4) + 1e-6).all(axis=-1)
+        dcf[rows] = np.where(inside, weight, 0.0)
+    return dcf.reshape(ktraj.shape[:-1])
 
 
 def spoke_angles(ktraj: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from napari_dainr.inr.parallel import get_threads, run_parts
 from napari_dainr.machine import sent
 from napari_dainr.ops.nufft import Nufft
+from napari_dainr.paged import let_go_all, paged_empty
 
 __all__ = ["Method", "Problem", "taken"]
 
@@ -95,7 +96,7 @@ class Problem:
         """A x, Eq. 1: (n, y, x) images of the given frames → (n, coil, sample)."""
         if image.requires_grad or len(frames) == 1:
             return self.forward_rows(image, frames)
-        out = self.kdata.new_empty(len(frames), *self.kdata.shape[1:])
+        out = paged_empty(self.kdata, (len(frames), *self.kdata.shape[1:]))
 
         def part(rows: slice) -> None:
             out[rows] = self.forward_rows(image[rows], frames[rows])
@@ -111,7 +112,7 @@ class Problem:
 
     def adjoint_of(self, kdata: Callable[[slice], Tensor], frames: Sequence[int]) -> Tensor:
         """Aᴴ y of samples that are made when they are needed: ``kdata`` gives those of some rows, (n, coil, sample)."""
-        out = self.kdata.new_empty(len(frames), *self.matrix)
+        out = paged_empty(self.kdata, (len(frames), *self.matrix))
 
         def part(rows: slice) -> None:
             out[rows] = self.adjoint_rows(kdata(rows), frames[rows])
@@ -133,6 +134,7 @@ class Problem:
             first, last = n * group // groups, n * (group + 1) // groups
             for start in range(first, last, at_once):
                 work(slice(start, min(start + at_once, last)))
+                let_go_all()
 
         if groups == 1:
             run(0)

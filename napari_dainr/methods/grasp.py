@@ -42,6 +42,7 @@ from napari_dainr.ops.temporal import (
     solve_in_time_,
     temporal_difference,
 )
+from napari_dainr.paged import paged_empty
 
 __all__ = ["LAMBDA_PER_NOISE", "GraspMethod", "GraspState", "auto_lambda"]
 
@@ -95,9 +96,9 @@ class GraspMethod(Method):
         return GraspState(
             step=0,
             x=x,
-            data_dual=torch.zeros_like(problem.kdata),
-            tv_dual=torch.zeros_like(x[1:]),
-            space_dual=x.new_zeros(2, *x.shape) if chosen * self.config.space_factor > 0 else None,
+            data_dual=paged_empty(problem.kdata),
+            tv_dual=paged_empty(x[1:]),
+            space_dual=paged_empty(x, (2, *x.shape)) if chosen * self.config.space_factor > 0 else None,
             norm=preconditioned_norm(problem, self.seed),
             lam=chosen * self.config.lam_factor,
             change=float("inf"),

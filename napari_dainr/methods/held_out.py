@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_dainr.methods.base import Problem
 from napari_dainr.ops.nufft import Nufft, make_nufft
+from napari_dainr.paged import paged_empty
 
 __all__ = ["HeldOut", "hold_out"]
 
@@ -71,11 +72,17 @@ def hold_out(
     # The spokes that are left weigh more, so that the density-weighted image of the frame keeps its intensity.
     dcf = problem.dcf.clone()
     dcf[rows] *= spokes_per_frame / (spokes_per_frame - 1)
-    kept = replace(problem, kdata=problem.kdata * inside[:, None], dcf=dcf, inside=inside)
+    kdata = paged_empty(problem.kdata)
+
+    def hide(rows: slice) -> None:
+        kdata[rows] = problem.kdata[rows] * inside[rows, None]
+
+    problem.in_blocks(hide, n_frames)
+    kept = replace(problem, kdata=kdata, dcf=dcf, inside=inside)
 
     index = at[:, None].expand(-1, n_coils, -1).to(problem.device)
-    kdata = torch.gather(problem.kdata[rows], 2, index)
+    taken = torch.gather(problem.kdata[rows], 2, index)
     weights = torch.gather(problem.dcf[rows], 1, at.to(problem.device)) * used.to(problem.device)
     ktraj = np.take_along_axis(problem.nufft.ktraj[frames], columns[..., None], axis=1)
     nufft = make_nufft(ktraj, problem.matrix, problem.device, problem.nufft.name, threads)
-    return kept, HeldOut(rows, kdata, weights[:, None], nufft, problem.csm)
+    return kept, HeldOut(rows, taken, weights[:, None], nufft, problem.csm)

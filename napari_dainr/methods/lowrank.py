@@ -49,6 +49,7 @@ from napari_dainr.ops.temporal import (
     solve_in_time_,
     temporal_difference,
 )
+from napari_dainr.paged import paged_empty
 
 __all__ = ["LowrankMethod", "LowrankState", "auto_lambdas"]
 
@@ -140,10 +141,10 @@ class LowrankMethod(Method):
         return LowrankState(
             step=0,
             parts=parts,
-            data_dual=torch.zeros_like(problem.kdata),
-            lowrank_dual=still.new_zeros(len(self._partitions(problem.matrix)), *still.shape),
-            sparse_dual=torch.zeros_like(still[1:]),
-            space_dual=still.new_zeros(2, *still.shape) if lam_space > 0 else None,
+            data_dual=paged_empty(problem.kdata),
+            lowrank_dual=paged_empty(still, (len(self._partitions(problem.matrix)), *still.shape)),
+            sparse_dual=paged_empty(still[1:]),
+            space_dual=paged_empty(still, (2, *still.shape)) if lam_space > 0 else None,
             norm=preconditioned_norm(problem, self.seed),
             lam_lowrank=(config.lam_lowrank if config.lam_lowrank is not None else lam_lowrank)
             * config.lam_lowrank_factor,

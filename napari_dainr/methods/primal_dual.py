@@ -17,10 +17,12 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.problem import density_compensated
+from napari_dainr.paged import let_go_all
 
 __all__ = [
     "CONVERGENCE_STEPS",
@@ -44,7 +46,9 @@ RELAXATION = 1.8
 """Over-relaxation; must stay below 2."""
 CONVERGENCE_STEPS = 5
 """How often the change is looked at: on a GPU the look waits for the step."""
-POWER_ITERATIONS = 20
+LANCZOS_STEPS = 30
+MARGIN = 0.05
+"""Of the bound of the norm above what was found."""
 
 
 def noise_level(problem: Problem) -> float:
@@ -52,13 +56,30 @@ def noise_level(problem: Problem) -> float:
 
     The median magnitude of complex Gaussian noise is σ √ln 2; a median, so that strong edges do not count.
     """
-    radius = torch.from_numpy(np.abs(problem.nufft.ktraj / np.asarray(problem.matrix)).max(axis=-1))
-    rim = (radius >= 0.9 * radius.clamp(max=0.5).max()) & (radius <= 0.5)
-    rim = rim.to(problem.device)
-    if problem.inside is not None:  # what is no part of A is zero, not noise
-        rim = rim & (problem.inside > 0)
-    magnitude = problem.kdata.abs().permute(0, 2, 1)[rim]
-    return float(magnitude.median()) / math.log(2) ** 0.5
+    edge = 0.0
+    for rows in _sections(problem):
+        edge = max(edge, min(0.5, float(_radius(problem, rows).max())))
+    found = []
+    for rows in _sections(problem):
+        radius = _radius(problem, rows)
+        rim = torch.from_numpy((radius >= 0.9 * edge) & (radius <= 0.5)).to(problem.device)
+        if problem.inside is not None:  # what is no part of A is zero, not noise
+            rim = rim & (problem.inside[rows] > 0)
+        found.append(problem.kdata[rows].permute(0, 2, 1)[rim].abs().flatten())
+        let_go_all()
+    return float(torch.cat(found).median()) / math.log(2) ** 0.5
+
+
+def _sections(problem: Problem) -> list[slice]:
+    """Some frames after the other, as many as do not take much memory."""
+    n, at_once = problem.n_frames, problem.frames_at_once
+    return [slice(first, min(first + at_once, n)) for first in range(0, n, at_once)]
+
+
+def _radius(problem: Problem, rows: slice) -> NDArray[np.float64]:
+    """Larger coordinate of samples, (frame, sample), ½ at the edge of the matrix's band."""
+    radius: NDArray[np.float64] = np.abs(problem.nufft.ktraj[rows] / np.asarray(problem.matrix)).max(axis=-1)
+    return radius
 
 
 def still_average(problem: Problem) -> Tensor:
@@ -67,34 +88,68 @@ def still_average(problem: Problem) -> Tensor:
     The minimum is the same from anywhere, but from here the path comes from the smooth side and does not first have to
     take every frame's streaks away.
     """
-    return density_compensated(problem).mean(dim=0, keepdim=True).repeat(problem.n_frames, 1, 1)
+    series = density_compensated(problem)
+    average = series.mean(dim=0)
+    for rows in _sections(problem):
+        series[rows] = average
+        let_go_all()
+    return series
 
 
-def sample_weights(problem: Problem) -> Tensor:
+def sample_weights(problem: Problem, rows: slice = slice(None)) -> Tensor:
     """W, (frame, 1, sample): the density weights, at most 1, which is the area of a cell of the Cartesian grid."""
-    return problem.dcf.clamp(max=1)[:, None]
+    return problem.dcf[rows, None].clamp(max=1)
 
 
 def preconditioned_norm(problem: Problem, seed: int) -> Tensor:
-    """What ‖W^½ A‖² is at most in each frame, but for what the margin of a power iteration lacks, (frame, 1, 1).
+    """What ‖W^½ A‖² is at most in each frame, (frame, 1, 1).
 
     A is the transform of one coil, F, after the maps, whose norm is the largest root sum of squares of a pixel; so
-    ‖W^½ F‖² times its square is a bound, for the price of one coil. ‖W^½ F‖² is by power iteration, which comes from
-    below, and a margin of 5 %: no proof; in one of 36 frames tried (13 spokes, 32 × 32 pixels) it was 1 % short.
+    ‖W^½ F‖² times its square is a bound, for the price of one coil. ‖W^½ F‖² is the largest eigenvalue of FᴴWF: that of
+    k steps of Lanczos from a random vector of n numbers, raised by a fraction of ε = 5 %. It falls short with a
+    probability of at most 1.65 √n exp(−(2k − 1) √(ε / (1 + ε))), whatever the operator (Kuczyński, Woźniakowski, SIAM
+    J. Matrix Anal. Appl. 13:1094, 1992, theorem 4.2): for 128² pixels 5·10⁻⁴. What remains of the eigenvector's
+    equation is added where that is more.
     """
-    generator = torch.Generator().manual_seed(seed)
-    real, imaginary = torch.randn((2, problem.n_frames, *problem.matrix), generator=generator)
-    vector = torch.complex(real, imaginary).to(problem.device)
-    frames = list(range(problem.n_frames))
-    weights = sample_weights(problem)
+    maps = (problem.csm.abs() ** 2).sum(dim=0).max()
+    bound = torch.empty(problem.n_frames, device=problem.device)
+
+    def part(rows: slice) -> None:
+        bound[rows] = _largest_eigenvalues(problem, rows, seed).to(bound)
+
+    problem.in_blocks(part, problem.n_frames)
+    return (maps * bound)[:, None, None]
+
+
+def _largest_eigenvalues(problem: Problem, rows: slice, seed: int, steps: int | None = None) -> Tensor:
+    """At most so large are the eigenvalues of FᴴWF of some frames, (frame,), on the CPU."""
+    frames = range(rows.start, rows.stop)
+    weights = sample_weights(problem, rows)
     if problem.inside is not None:
-        weights = weights * problem.inside[:, None]
-    value = torch.ones(problem.n_frames, 1, 1, device=problem.device)
-    for _ in range(POWER_ITERATIONS):
-        vector = problem.nufft.adjoint(weights * problem.nufft(vector[:, None], frames), frames)[:, 0]
-        value = torch.linalg.vector_norm(vector, dim=(1, 2), keepdim=True).clamp_min(1e-20)
-        vector = vector / value
-    return 1.05 * (problem.csm.abs() ** 2).sum(dim=0).max() * value
+        weights = weights * problem.inside[rows, None]
+    starts = []
+    for frame in frames:  # a frame's own, so that it does not matter which frames are together
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + frame) % 2**63)
+        starts.append(torch.complex(*torch.randn((2, *problem.matrix), generator=generator)))
+    vector = torch.stack(starts).to(problem.device)
+    vector = vector / torch.linalg.vector_norm(vector, dim=(1, 2), keepdim=True)
+    before, beta = torch.zeros_like(vector), torch.zeros(len(frames), 1, 1, device=problem.device)
+    diagonal, beside = [], []
+    for _ in range(LANCZOS_STEPS if steps is None else steps):
+        image = problem.nufft.adjoint(weights * problem.nufft(vector[:, None], frames), frames)[:, 0] - beta * before
+        alpha = (vector.conj() * image).real.sum(dim=(1, 2), keepdim=True)
+        image = image - alpha * vector
+        beta = torch.linalg.vector_norm(image, dim=(1, 2), keepdim=True)
+        # All of a small space may be used up: then what is left is rounding, and nothing goes on.
+        beta = torch.where(beta > 1e-5 * alpha.abs(), beta, 0.0)
+        before, vector = vector, torch.where(beta > 0, image / beta.clamp_min(1e-30), 0.0)
+        diagonal.append(alpha.flatten())
+        beside.append(beta.flatten())
+    middle, side = (torch.stack(values, dim=1).double().cpu() for values in (diagonal, beside))
+    small = torch.diag_embed(middle) + torch.diag_embed(side[:, :-1], 1) + torch.diag_embed(side[:, :-1], -1)
+    values, vectors = torch.linalg.eigh(small)
+    left = side[:, -1] * vectors[:, -1, -1].abs()
+    return torch.maximum((1 + MARGIN) * values[:, -1], values[:, -1] + left)
 
 
 class Tally:
@@ -139,7 +194,7 @@ def step_data_dual(problem: Problem, dual: Tensor, ahead: Tensor, sigma: Tensor,
     sigma : (frame, 1, 1)
         Dual steps, to be multiplied with the density weights.
     """
-    steps = problem.dcf[rows, None].clamp(max=1) * sigma[rows]
+    steps = sample_weights(problem, rows) * sigma[rows]
     residual = problem.forward_rows(ahead, range(rows.start, rows.stop))
     residual -= problem.kdata[rows]
     tally.residual(rows, residual)

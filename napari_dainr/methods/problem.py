@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from napari_dainr.coils import adaptive_combine_maps, given_maps, project_coils, virtual_coils
+from napari_dainr.coils import FRAMES_AT_ONCE, adaptive_combine_maps, given_maps, project_coils, virtual_coils
 from napari_dainr.data import BinnedKSpace
 from napari_dainr.errors import InputError
 from napari_dainr.methods.base import Problem
 from napari_dainr.ops.nufft import make_nufft
+from napari_dainr.paged import let_go, let_go_all, paged_empty, room
 from napari_dainr.preparation.espirit import central_kspace, espirit_maps
 from napari_dainr.trajectory import ramp_dcf
 
@@ -48,13 +50,7 @@ def make_problem(
     n_frames, n_coils, n_spokes, n_readout = kdata.shape
     samples = n_spokes * n_readout
 
-    ktraj_all = binned.ktraj.reshape(1, n_frames * n_spokes, n_readout, 2)
-    weights_all = torch.from_numpy(ramp_dcf(ktraj_all, binned.matrix).reshape(1, 1, -1))
-    everything = torch.from_numpy(
-        np.ascontiguousarray(kdata.transpose(1, 0, 2, 3).reshape(1, n_coils, n_frames * samples))
-    )
-    static = make_nufft(ktraj_all.reshape(1, -1, 2), binned.matrix, device, backend, threads)
-    average = static.adjoint((everything * weights_all).to(device), [0])[0]
+    average = _time_average(kdata, binned, device, backend, threads)
     if not bool(torch.isfinite(average).all()) or float(average.abs().max()) == 0:
         raise InputError(f"{binned.name}: the time-averaged coil images are empty; check the trajectory and its unit.")
     if coil_maps == "given" and binned.csm is not None:
@@ -67,17 +63,51 @@ def make_problem(
         csm = adaptive_combine_maps(average)
 
     dcf = torch.from_numpy(ramp_dcf(binned.ktraj, binned.matrix).reshape(n_frames, samples)).to(device)
-    nufft = make_nufft(binned.ktraj.reshape(n_frames, samples, 2), binned.matrix, device, backend, threads)
-    samples_of_frames = torch.from_numpy(kdata.reshape(n_frames, n_coils, samples)).to(device)
+    places = room((n_frames, samples, 2), np.float64)
+    places[...] = binned.ktraj.reshape(places.shape)
+    nufft = make_nufft(places, binned.matrix, device, backend, threads)
+    let_go_all()
     inside = None if bool((dcf > 0).all()) else (dcf > 0).to(torch.float32)
-    if inside is not None:
-        samples_of_frames = samples_of_frames * inside[:, None]
-    raw = Problem(samples_of_frames, nufft, csm, dcf, 1.0, inside)
-    first = density_compensated(raw)
-    unit = float(np.percentile(first.abs().cpu().numpy(), 99.9))
+    raw = Problem(torch.from_numpy(kdata.reshape(n_frames, n_coils, samples)).to(device), nufft, csm, dcf, 1.0, inside)
+    unit = _unit(raw)
     if not unit > 0:
         raise InputError(f"{binned.name}: the NUFFT images are empty; check the trajectory and its unit.")
-    return Problem(samples_of_frames / unit, nufft, csm, dcf, unit, inside)
+    scaled = paged_empty(raw.kdata)
+
+    def scale(rows: slice) -> None:
+        some = raw.kdata[rows]
+        scaled[rows] = (some if inside is None else some * inside[rows, None]) / unit
+
+    raw.in_blocks(scale, n_frames)
+    return Problem(scaled, nufft, csm, dcf, unit, inside)
+
+
+def _unit(raw: Problem) -> float:
+    """The 99.9th percentile of the density-compensated images."""
+    images = density_compensated(raw)
+    sizes = torch.empty(images.shape)
+
+    def size(rows: slice) -> None:
+        sizes[rows] = images[rows].abs().cpu()
+
+    raw.in_blocks(size, raw.n_frames)
+    return float(np.percentile(sizes.numpy(), 99.9, overwrite_input=True))
+
+
+def _time_average(
+    kdata: NDArray[np.complex64], binned: BinnedKSpace, device: torch.device, backend: str, threads: int | None
+) -> torch.Tensor:
+    """Density-compensated adjoint of all spokes at once, (coil, y, x); some frames at a time, which are added up."""
+    n_frames, n_coils, n_spokes, n_readout = kdata.shape
+    weights = ramp_dcf(binned.ktraj.reshape(1, -1, n_readout, 2), binned.matrix).reshape(n_frames, 1, n_spokes, -1)
+    average = torch.zeros(n_coils, *binned.matrix, dtype=torch.complex64, device=device)
+    for first in range(0, n_frames, FRAMES_AT_ONCE):
+        rows = slice(first, first + FRAMES_AT_ONCE)
+        weighted = (kdata[rows] * weights[rows]).transpose(1, 0, 2, 3).reshape(1, n_coils, -1)
+        nufft = make_nufft(binned.ktraj[rows].reshape(1, -1, 2), binned.matrix, device, backend, threads)
+        average += nufft.adjoint(torch.from_numpy(np.ascontiguousarray(weighted)).to(device), [0])[0]
+        let_go(kdata)
+    return average
 
 
 def density_compensated(problem: Problem) -> torch.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from napari_dainr.paged import let_go_all
+
 __all__ = [
     "clip_difference",
     "difference_adjoint_rows",
@@ -65,7 +67,9 @@ def solve_in_time_(solution: Tensor, identity: float, coupling: float) -> Tensor
         pivots.append(identity + neighbours * coupling - eliminated)
     for frame in range(1, n_frames):
         solution[frame].add_(solution[frame - 1], alpha=coupling / pivots[frame - 1])
+        let_go_all(frame)
     solution[-1].div_(pivots[-1])
     for frame in range(n_frames - 2, -1, -1):
         solution[frame].add_(solution[frame + 1], alpha=coupling).div_(pivots[frame])
+        let_go_all(frame)
     return solution
