@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from qtpy import API_NAME
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
@@ -18,6 +19,8 @@ D = TypeVar("D", bound="ScrollDock")
 
 LOW_WINDOW_PX = 860
 """A lower window has not the height for napari's docks at the left and one of ours below them."""
+DELETE_MS = 200
+"""How often it is looked whether a closed dock is still at work."""
 _RESHAPES = (QEvent.Type.Resize, QEvent.Type.LayoutRequest, QEvent.Type.Show)
 
 
@@ -112,6 +115,20 @@ class ScrollDock(QScrollArea):
             closed = True
         if closed:
             self._leave()
+            if API_NAME == "PySide6":
+                self._delete()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something is under way that still needs this dock after it was closed."""
+        return False
+
+    def _delete(self) -> None:
+        """PySide6 keeps what a connected lambda leads to until Qt has deleted who was connected."""
+        if self.at_work:
+            QTimer.singleShot(DELETE_MS, lambda: self._delete())
+        else:
+            self.deleteLater()
 
 
 class BottomDock(ScrollDock):

@@ -88,6 +88,11 @@ class ReconstructionDock(ScrollDock):
         if self._viewer is not None:
             self.run_panel.set_colours(*theme_colours(self._viewer))
 
+    @property
+    def at_work(self) -> bool:
+        """Until the result of a fit that was stopped has reached its layer."""
+        return self.model.busy
+
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Closed: a fit stops and its result still reaches its layer; where the viewer is gone, all is dropped."""
         viewer.events.theme.disconnect(self._follow_theme)

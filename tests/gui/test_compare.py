@@ -364,7 +364,7 @@ def test_maps_are_the_difference_and_k_is_the_window(compare: CompareDock, viewe
     np.testing.assert_allclose(made.contrast_limits, (low, 8 / 5))
     section.times.setValue(10)
     np.testing.assert_allclose(made.contrast_limits, (low / 2, 0.8))
-    assert made.name.endswith("× 10")
+    assert made.name.endswith("×10")
     assert made not in compare.layers.checked
     section.match.setChecked(False)
     section.show_maps.click()

@@ -713,7 +713,6 @@ def test_nothing_is_left_behind(make_napari_viewer: Any, qtbot: Any) -> None:
     viewer.window.remove_dock_widget(dock)
     qtbot.wait(50)
     assert dock._viewer is None
-    dock.deleteLater()
     del dock
     qtbot.wait(50)
     for _ in range(3):

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy import API_NAME
 from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 from qtpy.QtWidgets import QApplication
 
@@ -245,9 +244,7 @@ class Walk:
 
 
 def ours() -> list[str]:
-    """Widgets of this package that are alive; not told on PySide6, which keeps what a connected lambda leads to."""
-    if API_NAME != "PyQt6":
-        return []
+    """Widgets of this package that are alive."""
     for _ in range(3):
         QCoreApplication.processEvents()
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

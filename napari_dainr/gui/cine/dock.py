@@ -319,6 +319,11 @@ class CineDock(ScrollDock):
 
     # ---------------------------------------------------------------- keys and leaving
 
+    @property
+    def at_work(self) -> bool:
+        """Until a file that was being written is gone."""
+        return self.job is not None
+
     def left(self, viewer: napari.viewer.Viewer) -> None:
         """Stop playing and writing; what is half written goes."""
         self.cancel()

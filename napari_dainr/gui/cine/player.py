@@ -62,14 +62,14 @@ class Player:
         self._n, self._rate = 1, 1.0
         self._mode: Mode = "loop"
         self._began, self._first = 0.0, 0
-        self._moving = False
+        self._moving = self._playing = False
         self._shown: int | None = None
         self._count, self._since = 0, 0.0
         viewer.dims.events.point.connect(self._moved)
 
     @property
     def playing(self) -> bool:
-        return bool(self._timer.isActive())
+        return self._playing
 
     def play(self, axis: int, start: float, step: float, n_frames: int, rate: float, mode: Mode) -> None:
         """Begin at the frame that is shown, or go on with another speed.
@@ -91,6 +91,7 @@ class Player:
         if mode == "once" and self._first >= n_frames - 1:
             self._first = 0
         was = self.playing
+        self._playing = True
         self._timer.start(max(TICK_MS, min(50, round(250 / rate))))
         if not was:
             self._count, self._since = 0, self._clock()
@@ -99,6 +100,7 @@ class Player:
     def stop(self) -> None:
         """Stay at the frame that is shown."""
         if self.playing:
+            self._playing = False
             self._timer.stop()
             self.playing_changed.emit(False)
 

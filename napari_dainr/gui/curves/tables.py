@@ -42,6 +42,10 @@ _METHODS = {ONSETS[key].partition(" (")[0]: name.lower() for key, name in _ONSET
 """How an onset was found, as a table of quantities begins to say it → a word for a narrow column."""
 
 
+LEAST_PX = 54
+"""Of a table: a heading and a row. A dock that is lower scrolls."""
+
+
 def _quiet(table: QTableWidget, row_px: int = 23) -> None:
     rows = table.verticalHeader()
     if rows is not None:
@@ -263,7 +267,7 @@ class Tables(QTabWidget):
                 line.addWidget(widget)
             line.addStretch(1)
             column.addLayout(line)
-            table.setMinimumHeight(30)
+            table.setMinimumHeight(LEAST_PX)
             column.addWidget(table, 1)
         column.addWidget(self.phase_note)
         # Two lines, whatever it says: a label that wraps would ask for room it does not need.

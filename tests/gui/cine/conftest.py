@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,10 @@ def make_dock(qtbot: Any) -> Iterator[Callable[[Any], CineDock]]:
         qtbot.waitUntil(lambda dock=dock: dock.job is None and not dock._drawing, timeout=WAIT_MS)
         dock.play_panel.player.stop()
         dock._leave()
-        if dock.parent() is None:
-            dock.close()
-            dock.deleteLater()
+        with suppress(RuntimeError):  # it was closed, and PySide6 has deleted it
+            if dock.parent() is None:
+                dock.close()
+                dock.deleteLater()
 
 
 @pytest.fixture
