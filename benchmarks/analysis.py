@@ -9,13 +9,14 @@ lines.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
-import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from measuring import turns
 
 from napari_dainr.analysis.curves import baseline_of, in_mode, mask_curve, suggest_baseline
 from napari_dainr.analysis.masks import region_mask
@@ -56,12 +57,9 @@ def milliseconds(job: Callable[[int], object], repeats: int) -> tuple[float, flo
 
     On a busy machine processor time says what the job costs, and the clock what the neighbours do.
     """
-    times = []
-    for call in range(repeats + 1):
-        wall, cpu = time.perf_counter(), time.process_time()
-        job(call)
-        times.append((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)))
-    walls, cpus = np.array(times[1:]).T
+    numbers = itertools.count()
+    taken = turns({"job": lambda: job(next(numbers))}, 1, counted=repeats)["job"]
+    walls, cpus = 1e3 * taken.T
     return float(np.median(walls)), float(np.percentile(walls, 95)), float(np.median(cpus))
 
 

@@ -11,14 +11,15 @@ the cores.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import napari
 import numpy as np
 from event_loop import Gaps, pause, wait_until
+from measuring import turns
 from numpy.typing import NDArray
 
 from napari_dainr.gui._dock import find_or_open
@@ -55,12 +56,7 @@ def cines(image: NDArray[np.float32], folder: Path) -> None:
         ("MP4 with outlines", marked, CineOptions(), "e.mp4"),
     ]
     for name, what, options, file in cases:
-        seconds, cpu = [], []
-        for _ in range(TURNS):
-            start, used = time.perf_counter(), sum(os.times()[:4])
-            write_cine(what, folder / file, options)
-            seconds.append(time.perf_counter() - start)
-            cpu.append(sum(os.times()[:4]) - used)
+        seconds, cpu = turns({name: partial(write_cine, what, folder / file, options)}, TURNS, warm=0)[name].T
         megabytes = (folder / file).stat().st_size / 1e6
         took = f"{np.median(seconds):8.2f} s {np.median(cpu):8.2f} CPU s"
         print(f"{name:28s}{took} {megabytes:8.1f} MB   {n} frames of {size} × {size}, read back")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import turns
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,20 +44,10 @@ def machine() -> str:
 def measure(jobs: dict[str, Job], repeats: int) -> dict[str, tuple[float, float]]:
     """Median (wall, CPU) milliseconds of each job.
 
-    The jobs take turns, so that a disturbance meets all of them; a turn is five calls, of which the first two do not
-    count, so that each job is measured warm, as in a fit, and not with the caches full of its rival's data.
+    A turn is five calls, of which the first two do not count.
     """
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
-    for _ in range(-(-repeats // 3)):
-        for name, job in jobs.items():
-            for call in range(5):
-                wall, cpu = time.perf_counter(), time.process_time()
-                job()
-                if torch.cuda.is_available():
-                    torch.cuda.synchronize()
-                if call >= 2:
-                    times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {name: (1e3 * float(np.median(t, 0)[0]), 1e3 * float(np.median(t, 0)[1])) for name, t in times.items()}
+    taken = turns(jobs, -(-repeats // 3), warm=2, counted=3)
+    return {name: (1e3 * float(np.median(t[:, 0])), 1e3 * float(np.median(t[:, 1]))) for name, t in taken.items()}
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -13,14 +13,16 @@ import platform
 import re
 import resource
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "FOLDER",
@@ -33,6 +35,7 @@ __all__ = [
     "machine_kind",
     "markdown",
     "timed",
+    "turns",
 ]
 
 SLOWER = 0.30
@@ -66,6 +69,30 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
+def turns(
+    jobs: Mapping[str, Callable[[], object]], repeats: int, *, warm: int = 1, counted: int = 1
+) -> dict[str, NDArray[np.float64]]:
+    """Seconds of jobs that take turns, by name: (call, 2), by the clock and of the processor.
+
+    In every turn a job is called ``warm`` times, which do not count, so that it is measured as in a fit and not with
+    the caches full of its rival's data, and then ``counted`` times. What a job leaves running on a GPU is waited for. A
+    job that returns a float has timed itself: that many seconds count instead of the clock's.
+    """
+    torch = sys.modules.get("torch")  # a benchmark that has not loaded it uses no GPU
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
+    for _ in range(repeats):
+        for name, job in jobs.items():
+            for call in range(warm + counted):
+                cpu, begun = _cpu(), time.perf_counter()
+                own = job()
+                if torch is not None and torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                if call >= warm:
+                    wall = own if isinstance(own, float) else time.perf_counter() - begun
+                    taken[name].append((wall, _cpu() - cpu))
+    return {name: np.array(pairs) for name, pairs in taken.items()}
+
+
 def timed(
     group: str,
     jobs: dict[str, Callable[[], object]],
@@ -79,7 +106,7 @@ def timed(
     Parameters
     ----------
     jobs
-        By name. A job that returns a float has timed itself: that many seconds count instead of the call's.
+        By name; see `turns`.
     rival
         Name of the job with which those named before it in ``jobs`` are compared.
     quality
@@ -87,20 +114,11 @@ def timed(
     warm
         Whether every turn begins with a call that does not count.
     """
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            if warm:
-                job()
-            cpu, begun = _cpu(), time.perf_counter()
-            own = job()
-            wall = own if isinstance(own, float) else time.perf_counter() - begun
-            taken[name].append((wall, _cpu() - cpu))
     names = list(jobs)
     ours = names[: names.index(rival)] if rival else []
     rows = []
-    for name, pairs in taken.items():
-        wall, used = np.array(pairs).T
+    for name, pairs in turns(jobs, repeats, warm=int(warm)).items():
+        wall, used = pairs.T
         psnr, ssim = (quality or {}).get(name, (None, None))
         seconds = float(np.median(wall)), float(wall.min()), float(wall.max()), float(np.median(used))
         rows.append(Row(group, name, *seconds, repeats, rival if name in ours else "", psnr, ssim))

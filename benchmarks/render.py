@@ -9,14 +9,15 @@ programs share the cores.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import napari
 import numpy as np
 from event_loop import Gaps, pause, wait_until
+from measuring import turns
 
 from napari_dainr.deformation import deformation
 from napari_dainr.fitted import FittedModel
@@ -48,12 +49,13 @@ def engine(folder: Path) -> None:
     print(f"{'reading the fitted state':44s}{time.perf_counter() - start:8.2f} s")
     cases = [("preview", 1.0, UPSAMPLE, True), ("exact", 1.0, UPSAMPLE, False), ("preview, r 2", 2.0, UPSAMPLE, True)]
     for name, scale, upsample, quick in cases:
-        seconds, cpu = [], []
-        for _ in range(TURNS):
-            start, used = time.perf_counter(), sum(os.times()[:2])
-            drawing = model.draw(scale, upsample, quick=quick)
-            seconds.append(time.perf_counter() - start)
-            cpu.append(sum(os.times()[:2]) - used)
+        drawn = []
+
+        def draw(scale: float = scale, upsample: int = upsample, quick: bool = quick, drawn: list[Any] = drawn) -> None:
+            drawn.append(model.draw(scale, upsample, quick=quick))
+
+        seconds, cpu = turns({name: draw}, TURNS, warm=0)[name].T
+        drawing = drawn[-1]
         assert drawing is not None
         shape = " × ".join(str(n) for n in drawing.series.image.shape)
         print(f"{f'{name}: {shape}':44s}{np.median(seconds):8.2f} s {np.median(cpu):8.2f} CPU s  {drawing.note}")

@@ -24,6 +24,7 @@ from unittest import mock
 import numpy as np
 import torch
 from kernels import machine, table
+from measuring import turns
 from torch import Tensor, nn
 
 from napari_dainr.data import bin_spokes
@@ -144,12 +145,7 @@ def flops() -> float:
 
 
 def _best(job: Callable[[], object], repeats: int = 12) -> float:
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        job()
-        times.append(time.perf_counter() - began)
-    return min(times)
+    return float(turns({"job": job}, 1, warm=0, counted=repeats)["job"][:, 0].min())
 
 
 @dataclass
@@ -275,12 +271,8 @@ def whole_step(method: Any, problem: Problem, state: Any, repeats: int, threads:
         problem.unit,
         problem.inside,
     )
-    times = []
-    for _ in range(repeats + 2):
-        began = time.perf_counter()
-        method.step(problem, state)
-        times.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(times[2:]))
+    taken = turns({"step": lambda: method.step(problem, state)}, 1, warm=2, counted=repeats)["step"]
+    return 1e3 * float(np.median(taken[:, 0]))
 
 
 def main() -> None:
