@@ -16,7 +16,7 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from napari_dainr.errors import ResourceError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BOUND", "is_paged", "let_go", "let_go_all", "paged_empty", "paged_from", "room"]
+__all__ = ["BOUND", "is_paged", "let_go", "let_go_all", "paged_empty", "paged_from", "room", "stacked"]
 
 BOUND = 64 << 20
 """Bytes above which an array lives in a file."""
@@ -104,6 +104,17 @@ def paged_empty(like: torch.Tensor, shape: tuple[int, ...] | None = None) -> tor
     if like.device.type != "cpu" or not is_paged(n_bytes):
         return like.new_zeros(shape)
     return torch.from_numpy(room(shape, torch.empty(0, dtype=like.dtype).numpy().dtype))
+
+
+def stacked(made: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+    """``torch.stack`` of what is made of each row, in a file if that is large."""
+    first = made(rows[0])
+    whole = paged_empty(first, (len(rows), *first.shape))
+    whole[0] = first
+    for number in range(1, len(rows)):
+        whole[number] = made(rows[number])
+        let_go_all(number)
+    return whole
 
 
 def let_go(array: NDArray[Any]) -> None:

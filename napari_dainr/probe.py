@@ -45,9 +45,9 @@ CUT_STEPS = 3
 """Steps of each stage that are tried."""
 STRIP_VOXELS = 400_000
 """Voxels (frame × y × x) of the hollow problem with all frames: enough that a step takes longer than calling it."""
-SLACK = 40 << 20
+SLACK = 48 << 20
 """Bytes that threads, plans of Fourier transforms and code that is compiled on the way keep beside the arrays."""
-LOOSE = 1.15
+LOOSE = 1.3
 """What arrays of all frames take of the process over what they hold: an allocator keeps what was freed for more."""
 MOST_LOOSE = 3
 """What drawing may take at most over what its arrays hold; above it, something else has taken it."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_dainr.data import BinnedKSpace, ImageSeries
 from napari_dainr.methods.base import Method
+from napari_dainr.paged import let_go_all, paged_empty
 from napari_dainr.plane import Plane, plane_of
 from napari_dainr.recipe import Recipe
 
@@ -79,8 +80,12 @@ class SeriesGrid:
     ) -> ImageSeries:
         """A drawn tensor with its times; ``position`` holds fractional frame indices."""
         pixels = image.shape[-2:]
+        scaled = paged_empty(image)
+        for number, frame in enumerate(image):
+            torch.mul(frame, self.unit, out=scaled[number])
+            let_go_all(number)
         return ImageSeries(
-            image=(image * self.unit).cpu().numpy().astype(np.complex64, copy=False),
+            image=scaled.cpu().numpy().astype(np.complex64, copy=False),
             times_s=np.interp(position, np.arange(len(self.times_s)), self.times_s),
             pixel_mm=(self.fov_mm[0] / pixels[0], self.fov_mm[1] / pixels[1]),
             frame_duration_s=self.frame_duration_s,

@@ -120,13 +120,13 @@ class Problem:
         self.in_blocks(part, len(frames))
         return out
 
-    def in_blocks(self, work: Callable[[slice], None], n: int) -> None:
-        """``work`` on rows, some at a time, on the CPU by several threads.
+    def in_blocks(self, work: Callable[[slice], None], n: int, at_once: int | None = None) -> None:
+        """``work`` on rows, ``at_once`` or `frames_at_once` at a time, on the CPU by several threads.
 
         What it does to a row must not depend on the rows beside it; then the bits do not depend on the number of
         threads, and what it takes of memory not on the number of rows.
         """
-        at_once = self.frames_at_once
+        at_once = at_once or self.frames_at_once
         groups = 1 if self.device.type != "cpu" else max(1, min(n, get_threads()))
 
         def run(group: int) -> None:

@@ -36,6 +36,7 @@ from napari_dainr.methods.lowrank import LowrankMethod
 from napari_dainr.methods.problem import density_compensated, weighted_residual
 from napari_dainr.methods.refined_features import Refinement
 from napari_dainr.ops.resample import at_frames, fourier_resize, scaled_matrix
+from napari_dainr.paged import stacked
 
 if TYPE_CHECKING:
     from napari_dainr.inr.adamw import BlockAdamW
@@ -356,7 +357,7 @@ class DainrMethod(Method):
             return torch.lerp(first, torch.view_as_complex(feature), self._feature_share)
 
         with state.fit.averaged():
-            return torch.stack([draw_frame(frame) for frame in frame_indices(frames, state.n_frames)])
+            return stacked(draw_frame, frame_indices(frames, state.n_frames))
 
     @torch.no_grad()
     def displacement(self, state: DainrState, frames: Tensor, scale: float = 1.0) -> Tensor:

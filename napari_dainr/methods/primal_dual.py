@@ -117,8 +117,13 @@ def preconditioned_norm(problem: Problem, seed: int) -> Tensor:
     def part(rows: slice) -> None:
         bound[rows] = _largest_eigenvalues(problem, rows, seed).to(bound)
 
-    problem.in_blocks(part, problem.n_frames)
+    problem.in_blocks(part, problem.n_frames, problem.frames_at_once * max(1, len(problem.csm) // 3))
     return (maps * bound)[:, None, None]
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    """Norms of (n, y, x), (n, 1, 1); of real and imaginary parts, as moduli take longer."""
+    return torch.linalg.vector_norm(torch.view_as_real(vectors).flatten(1), dim=1)[:, None, None]
 
 
 def _largest_eigenvalues(problem: Problem, rows: slice, seed: int, steps: int | None = None) -> Tensor:
@@ -132,17 +137,18 @@ def _largest_eigenvalues(problem: Problem, rows: slice, seed: int, steps: int | 
         generator = torch.Generator().manual_seed((seed * 1_000_003 + frame) % 2**63)
         starts.append(torch.complex(*torch.randn((2, *problem.matrix), generator=generator)))
     vector = torch.stack(starts).to(problem.device)
-    vector = vector / torch.linalg.vector_norm(vector, dim=(1, 2), keepdim=True)
+    vector = vector / _lengths(vector)
     before, beta = torch.zeros_like(vector), torch.zeros(len(frames), 1, 1, device=problem.device)
     diagonal, beside = [], []
     for _ in range(LANCZOS_STEPS if steps is None else steps):
-        image = problem.nufft.adjoint(weights * problem.nufft(vector[:, None], frames), frames)[:, 0] - beta * before
-        alpha = (vector.conj() * image).real.sum(dim=(1, 2), keepdim=True)
-        image = image - alpha * vector
-        beta = torch.linalg.vector_norm(image, dim=(1, 2), keepdim=True)
+        image = problem.nufft.adjoint(problem.nufft(vector[:, None], frames).mul_(weights), frames)[:, 0]
+        image -= before.mul_(beta)
+        alpha = torch.linalg.vecdot(vector.flatten(1), image.flatten(1)).real[:, None, None]
+        image -= alpha * vector
+        beta = _lengths(image)
         # All of a small space may be used up: then what is left is rounding, and nothing goes on.
         beta = torch.where(beta > 1e-5 * alpha.abs(), beta, 0.0)
-        before, vector = vector, torch.where(beta > 0, image / beta.clamp_min(1e-30), 0.0)
+        before, vector = vector, image.mul_(torch.where(beta > 0, 1 / beta.clamp_min(1e-30), 0.0))
         diagonal.append(alpha.flatten())
         beside.append(beta.flatten())
     middle, side = (torch.stack(values, dim=1).double().cpu() for values in (diagonal, beside))

@@ -17,6 +17,7 @@ from napari_dainr.inr.parallel import run_parts
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.extractor_features import STEPS, frames_of_step
 from napari_dainr.methods.primal_dual import noise_level
+from napari_dainr.paged import paged_empty
 
 __all__ = ["TAKEN", "Refinement"]
 
@@ -52,7 +53,7 @@ class Refinement:
 
     def begin(self, images: Tensor) -> Tensor:
         """Room for the refined frames, (frame, y, x) complex."""
-        return torch.zeros_like(images)
+        return paged_empty(images)
 
     @torch.no_grad()
     def go_on(

@@ -1,7 +1,7 @@
 """Low rank: blocks of a series as matrices (frame × pixel), their singular values, and the maps that shrink them.
 
-All of it goes through the small Gram matrix M Mᴴ (frame × frame) in double precision: a series has few frames and many
-pixels, and an eigenvalue decomposition of that size costs a tenth of the singular value decomposition of M itself.
+All of it goes through a Gram matrix, M Mᴴ (frame × frame) where a block has more pixels than the series has frames, in
+double precision: its eigenvalue decomposition costs a tenth of the singular value decomposition of M itself.
 """
 
 from __future__ import annotations
@@ -108,7 +108,12 @@ def _scaled(matrices: Tensor, factor: Tensor, vectors: Tensor) -> Tensor:
 
 
 def clip_singular_values(matrices: Tensor, radius: float) -> Tensor:
-    """Projection on the ball of spectral norm ``radius`` > 0: the prox of the conjugate of radius · ‖·‖_*."""
+    """Projection on the ball of spectral norm ``radius`` > 0: the prox of the conjugate of radius · ‖·‖_*.
+
+    By the Gram matrix of the shorter side, so that a frame of a long series costs no more than one of a short series.
+    """
+    if matrices.shape[-2] > matrices.shape[-1]:
+        return clip_singular_values(matrices.mT, radius).mT
     values, vectors = _gram(matrices)
     return _scaled(matrices, radius / values.clamp_min(radius), vectors)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from napari_dainr.data import BinnedKSpace
 from napari_dainr.methods.base import Problem
 from napari_dainr.methods.config import GraspConfig
 from napari_dainr.methods.grasp import GraspMethod, GraspState
 from napari_dainr.methods.primal_dual import preconditioned_norm, sample_weights
+from napari_dainr.methods.problem import make_problem
 from napari_dainr.ops.temporal import solve_in_time, temporal_difference, temporal_difference_adjoint
+from napari_dainr.trajectory import radial_ktraj
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -102,3 +106,36 @@ def test_no_frame_exceeds_its_norm(tiny_problem: Problem) -> None:
         rows = [(root * tiny_problem.forward(some, [frame] * len(some))).flatten(1) for some in columns.split(66)]
         largest = float(torch.linalg.matrix_norm(torch.cat(rows), 2)) ** 2
         assert largest <= float(bound[frame]) < 2.5 * largest
+
+
+@pytest.mark.parametrize(("matrix", "spokes"), [((24, 24), 3), ((31, 26), 8), ((32, 32), 13), ((20, 34), 21)])
+def test_the_bound_of_one_coil_is_safe(matrix: tuple[int, int], spokes: int) -> None:
+    """Against the largest eigenvalue of the matrix of each frame's own golden angles; and no more than 6 % above it."""
+    n_frames, readout = 9, 2 * max(matrix)
+    ktraj = radial_ktraj(n_frames * spokes, readout, matrix).reshape(n_frames, spokes, readout, 2)
+    kdata = np.ones((n_frames, 1, spokes, readout), np.complex64)
+    binned = BinnedKSpace(kdata, ktraj, np.arange(n_frames, dtype=float), 1.0, matrix, (300.0, 300.0))
+    problem = make_problem(binned, coils=1, threads=1)
+    maps = float((problem.csm.abs() ** 2).sum(dim=0).max())
+    bound = preconditioned_norm(problem, 5).flatten() / maps
+    assert torch.equal(bound, preconditioned_norm(problem, 5).flatten() / maps)
+    columns = torch.eye(matrix[0] * matrix[1], dtype=torch.complex64).reshape(-1, 1, *matrix)
+    for frame in range(n_frames):
+        root = sample_weights(problem)[frame, 0] ** 0.5
+        whole = problem.nufft(columns, [frame] * len(columns))[:, 0].mul_(root).to(torch.complex128)
+        largest = float(torch.linalg.eigvalsh(whole.conj() @ whole.T)[-1])
+        assert largest <= float(bound[frame]) < 1.06 * largest
+
+
+def test_where_steps_use_up_the_space_the_bound_holds() -> None:
+    """Two by three pixels have six eigenvectors, and Lanczos takes thirty steps."""
+    ktraj = radial_ktraj(4, 6, (2, 3)).reshape(2, 2, 6, 2)
+    kdata = np.ones((2, 1, 2, 6), np.complex64)
+    binned = BinnedKSpace(kdata, ktraj, np.arange(2.0), 1.0, (2, 3), (300.0, 300.0))
+    problem = make_problem(binned, coils=1, backend="exact", threads=1)
+    bound = preconditioned_norm(problem, 0).flatten()
+    columns = torch.eye(6, dtype=torch.complex64).reshape(6, 2, 3)
+    for frame in range(2):
+        rows = sample_weights(problem)[frame] ** 0.5 * problem.forward(columns, [frame] * 6)
+        largest = float(torch.linalg.matrix_norm(rows.flatten(1), 2)) ** 2
+        assert largest <= float(bound[frame]) < 1.5 * largest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -134,3 +135,53 @@ def test_a_series_in_files_has_the_same_bits(tiny_kspace: KSpace, name: str, set
         set_threads(threads)
     assert expected.keys() == found.keys()
     assert [key for key, value in expected.items() if not torch.equal(value, found[key])] == []
+
+
+LONG = """
+import json, sys
+import numpy as np, torch
+from napari_dainr.data import KSpace
+from napari_dainr.machine import HighestMemory, memory_in_use
+from napari_dainr.paged import let_go_all, room
+from napari_dainr.recipe import Finished, Recipe, run
+from napari_dainr.trajectory import radial_ktraj
+
+def of(frames, matrix):
+    spokes, readout = 10, 2 * matrix
+    ktraj = radial_ktraj(frames * spokes, readout, (matrix, matrix)).astype(np.float32)
+    kdata = room((1, 8, frames * spokes, readout))
+    for coil in range(8):
+        noise = np.random.default_rng(coil).standard_normal((frames * spokes, 2 * readout), np.float32)
+        kdata[0, coil] = noise.view(np.complex64) / (1 + (ktraj**2).sum(axis=-1))
+    let_go_all()
+    return KSpace(kdata, ktraj, 0.004 * np.arange(frames * spokes), (matrix, matrix), (300.0, 300.0))
+
+def go(kspace):
+    settings = {"n_steps": 10, "tolerance": 0.0}
+    recipe = Recipe.model_validate({"data": "memory", "spokes_per_frame": 10, "method": "grasp", "threads": 2,
+                                    "settings": settings})
+    return next(event for event in run(recipe, kspace=kspace) if isinstance(event, Finished))
+
+go(of(3, 32))
+kspace = of(int(sys.argv[1]), 96)
+let_go_all()
+before = memory_in_use()
+with HighestMemory() as memory:
+    image = go(kspace).series.image
+assert np.isfinite(image).all() and len(image) == int(sys.argv[1])
+print(json.dumps({"rise": memory.highest - before}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system itself decides which pages are in memory")
+def test_a_thousand_frames_take_little_more_memory_than_three_hundred() -> None:
+    """96 × 96 pixels and 8 coils, 0.2 MiB a frame: 10 iterations of GRASP with the engine, from samples to series."""
+
+    def rise(n_frames: int) -> int:
+        done = subprocess.run([sys.executable, "-c", LONG, str(n_frames)], capture_output=True, text=True, check=True)
+        return int(json.loads(done.stdout.splitlines()[-1])["rise"])
+
+    short, long = rise(300), rise(1000)
+    assert long < 450 << 20
+    assert long - short < 700 * (1 << 18)
