@@ -174,7 +174,8 @@ def test_windows_opened_and_closed_leave_nothing(
     left = our_objects() - before
     assert set(left) <= {LISTED_BY_NAPARI}
     assert {thread.name for thread in threading.enumerate()} <= alive
-    # Threads of Qt's pool that have nothing to do end after half a minute.
-    assert threads() <= all_threads + QThreadPool.globalInstance().maxThreadCount()
-    assert not handles or len(os.listdir("/proc/self/fd")) <= handles
+    # Threads of Qt's pool that have nothing to do end after half a minute; each has a handle that it is woken by.
+    idle = QThreadPool.globalInstance().maxThreadCount()
+    assert threads() <= all_threads + idle
+    assert not handles or len(os.listdir("/proc/self/fd")) <= handles + idle
     assert growth(sizes) <= PER_CYCLE
