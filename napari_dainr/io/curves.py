@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -23,6 +22,7 @@ __all__ = [
     "QuantityEntry",
     "curves_csv",
     "curves_tsv",
+    "harmless",
     "quantities_csv",
     "quantities_tsv",
     "table",
@@ -107,11 +107,33 @@ def _number(value: float | None) -> str:
     return repr(float(value)) if value is not None and isfinite(value) else ""
 
 
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_LIVE = re.compile(r"""(^|[,;\t\r\n])(?=['"\s]*[=+\-@\t\r\n\0＝＋－＠])""")
+
+
+def harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: an apostrophe before what begins as one.
+
+    A formula begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break, also full-width or after blanks and
+    quotes, at the start of a cell or behind anything that some spreadsheet splits cells at (OWASP, "CSV Injection").
+    Numbers stay as they are. One apostrophe taken away from before each of these gives the text again.
+    """
+    return text if _NUMBER.fullmatch(text) else _LIVE.sub(r"\1'", text)
+
+
 def table(rows: Iterable[Sequence[str]], delimiter: str) -> str:
-    """Rows as text; a cell that holds the delimiter or a line break is quoted."""
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    """Rows as text, each cell :func:`harmless`.
+
+    One that holds the delimiter, a quote, a line break of any kind or ``#``, where readers that were told to leave
+    out remarks would cut the line, is quoted.
+    """
+    special = {delimiter, '"', "\r", "\n", "#"}
+
+    def cell(text: str) -> str:
+        text = harmless(text)
+        return text if special.isdisjoint(text) else '"' + text.replace('"', '""') + '"'
+
+    return "".join(delimiter.join(map(cell, row)) + "\n" for row in rows)
 
 
 def _curve_rows(entries: Sequence[CurveEntry]) -> Iterable[Sequence[str]]:
@@ -142,7 +164,8 @@ def _plain(text: str) -> str:
 
 
 def _remarks(lines: Iterable[str]) -> str:
-    return "".join(f"# {line}\n" for line in lines)
+    """Lines above the header; a quote there would swallow the rows below it in a reader that knows no remarks."""
+    return "".join("# {}\n".format(harmless(line.replace('"', "'"))) for line in lines)
 
 
 def curves_csv(entries: Sequence[CurveEntry]) -> str:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_dainr import RESEARCH_USE
 from napari_dainr.analysis.curves import Curve
+from napari_dainr.analysis.phases import Phase
 from napari_dainr.analysis.quantities import QUANTITIES, quantities_of
 from napari_dainr.analysis.sections import Strip
 from napari_dainr.errors import ExportError, InputError
 from napari_dainr.io.curves import (
     CURVE_COLUMNS,
     CurveEntry,
+    PhaseEntry,
     QuantityEntry,
     curves_csv,
     curves_tsv,
+    harmless,
     quantities_csv,
     quantities_tsv,
     write_curves,
+    write_phases,
     write_quantities,
 )
 from napari_dainr.io.strips import write_strips
@@ -132,3 +140,65 @@ def test_strips_as_arrays_and_figure(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
             write_strips(strips, tmp_path / name)
+
+
+BAD_STARTS = "=+-@\t\r\n\0＝＋－＠"
+odd_text = st.text(st.sampled_from("=+-@'\"\t\r\n,; a1.e＝＠#é"), max_size=9) | st.text(max_size=9)
+
+
+def live_cells(text: str, delimiter: str) -> list[str]:
+    """Cells that begin as a formula does: of a spreadsheet that splits there, keeps to quotes or knows none."""
+    by_the_rules = [cell for row in csv.reader(io.StringIO(text), delimiter=delimiter) for cell in row]
+    by_force = re.split(r"[,;\t\r\n]", text)
+    cells = [cell.lstrip(' "') for cell in (*by_the_rules, *by_force)]
+    return [cell for cell in cells if cell and cell[0] in BAD_STARTS and not is_number(cell.rstrip(' "'))]
+
+
+def is_number(cell: str) -> bool:
+    try:
+        return cell.isascii() and "_" not in cell and float(cell) is not None
+    except ValueError:
+        return False
+
+
+def as_it_was(cell: str) -> str:
+    """What the how-to says: one apostrophe away from before each beginning of a formula."""
+    return re.sub(r"""(^|[,;\t\r\n])'(?=['"\s]*[=+\-@\t\r\n\0＝＋－＠])""", r"\1", cell)
+
+
+@given(name=odd_text, other=odd_text)
+def test_no_name_is_a_formula_and_every_name_comes_back(name: str, other: str) -> None:
+    one = curve()
+    found = quantities_of(one.times_s, one.mean, (0, 3), frame_duration_s=1.0)
+    drawn = [CurveEntry(other, name, "AO", one, 2.0)]
+    read = [QuantityEntry(other, name, "AO", 6, found)]
+    for text, delimiter in (
+        (curves_csv(drawn), ","), (curves_tsv(drawn), "\t"), (quantities_csv(read), ","), (quantities_tsv(read), "\t"),
+    ):  # fmt: skip
+        assert not live_cells(text, delimiter)
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        row = next(row for row in rows if len(row) > 12 and row[2] == "AO")
+        assert [as_it_was(cell) for cell in row[:2]] == [other, name]
+
+
+def test_a_name_with_any_sign_is_read_by_pandas(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    names = ["liver #2", '#1, "left"', 'a,"b', "-liver", "=1+1", "-5", "a\rb", "a\nb"]
+    write_curves([CurveEntry("DA-INR", name, "OTHER", curve(), 2.0) for name in names], tmp_path / "c.csv")
+    with (tmp_path / "c.csv").open(newline="") as file:
+        rows = pandas.read_csv(file, comment="#", dtype={"roi": str})
+    assert [as_it_was(name) for name in rows["roi"][::3]] == names
+    assert list(rows["roi"][::3])[3:6] == ["'-liver", "'=1+1", "-5"]
+    assert rows["mean"].dtype == np.float64 and list(rows["frame"][:3]) == [0, 1, 2]
+
+
+def test_phases_of_an_odd_name(tmp_path: Path) -> None:
+    write_phases([PhaseEntry('=a,"', (Phase("arterial", 1.0, 2.0),), "a suggestion")], tmp_path / "p.csv")
+    text = (tmp_path / "p.csv").read_text()
+    assert not live_cells(text, ",")
+    assert list(csv.reader(io.StringIO(text)))[-1] == ["'=a,\"", "arterial", "1.0", "2.0"]
+
+
+@pytest.mark.parametrize("text", ["-1.5", "+2", "1e-05", "-.5", "liver", "a-b", "a = b", "5 %", ""])
+def test_numbers_and_plain_names_stay(text: str) -> None:
+    assert harmless(text) == text
