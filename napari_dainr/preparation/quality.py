@@ -85,7 +85,7 @@ class Quality:
                 ("spokes agree at sample", f"{self.centre.sample:.2f}, to {100 * self.centre.difference:.1f} %")
             )
         if self.delays is not None:
-            rows.append(("delays measured", str(self.delays)))
+            rows.append(("gradient delays", str(self.delays)))
         return rows
 
 
