@@ -162,7 +162,7 @@ class FittedModel:
         if not isinstance(self.method, DainrMethod):
             title = TITLES[self.recipe.method]
             raise InputError(f"{self.name}: {title} has no deformation field; choose a run of DA-INR.")
-        if self.state.feature_fit is not None:
+        if self.state.step <= self.method.steps_before_networks:
             raise InputError(
                 f"{self.name}: the fit was stopped before the deformation was fitted; resume it and try again."
             )

@@ -18,7 +18,7 @@ from napari_dainr.deformation import DeformationSeries, deformation, jacobian_de
 from napari_dainr.engine import render
 from napari_dainr.errors import InputError
 from napari_dainr.fitted import QUICK_VOXELS, FittedModel
-from napari_dainr.recipe import Finished, Recipe, run
+from napari_dainr.recipe import Finished, Progress, Recipe, run
 
 SMALL = {"n_steps": 25, "feature_steps": 8, "width": 16, "depth": 2, "n_min": 4, "table_log2": 10}
 
@@ -169,6 +169,20 @@ def test_runs_without_a_field(tiny_kspace: KSpace, tmp_path: Path) -> None:
         deformation(tmp_path / "early")
     with pytest.raises(InputError, match="not a run folder"):
         deformation(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("stage", ["k-space residual", "DynRes"])
+def test_a_fit_stopped_among_its_features_has_no_field(tiny_kspace: KSpace, tmp_path: Path, stage: str) -> None:
+    recipe = Recipe.model_validate({"data": "memory", "spokes_per_frame": 8, "settings": SMALL})
+    stop, seen = threading.Event(), []
+    for event in run(recipe, tmp_path / "run", kspace=tiny_kspace, stop=stop):
+        if isinstance(event, Progress):
+            seen.append(event.stage)
+            if event.stage.startswith(stage):
+                stop.set()
+    assert seen[-1].startswith(stage)
+    with pytest.raises(InputError, match="before the deformation was fitted"):
+        deformation(tmp_path / "run")
 
 
 def test_the_command_writes_what_the_function_gives(

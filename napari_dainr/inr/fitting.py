@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_dainr.inr.adamw import BlockAdamW
 
 __all__ = [
+    "SEEDS",
     "NetworkFit",
     "adamw",
     "item_of_step",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+SEEDS = 2**64
+"""So many seeds torch knows; what is made of the user's goes round."""
 
 
 def side_by_side(work: Callable[[int], T], n: int, device: torch.device) -> list[T]:
@@ -62,7 +66,7 @@ def sum_gradients(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 
 def item_of_step(step: int, n_items: int, seed: int) -> int:
     """Every item once per pass, in an order set by seed and pass alone, so that a resumed fit agrees."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + step // n_items)
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + step // n_items) % SEEDS)
     return int(torch.randperm(n_items, generator=generator)[step % n_items])
 
 
@@ -74,7 +78,7 @@ def late_decay(step: int, n_steps: int, to: float) -> float:
 
 def member_seed(seed: int, member: int = 0) -> int:
     """Seed of one of several networks that are fitted side by side; those of neighbouring seeds differ too."""
-    return seed * 7919 + member
+    return (seed * 7919 + member) % SEEDS
 
 
 def adamw(*groups: dict[str, Any]) -> BlockAdamW:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from napari_dainr.machine import cores
 
@@ -88,5 +88,6 @@ def run_parts(work: Callable[[int], None], n_parts: int) -> None:
     try:
         work(n_parts - 1)
     finally:
+        wait(futures)  # all of them: what is left running would write into arrays that are given up
         for future in futures:
             future.result()

@@ -106,12 +106,12 @@ class DainrMethod(Method):
         return 0 if self._feature_method is None else self._feature_method.n_steps
 
     @property
-    def _feature_steps(self) -> int:
+    def steps_before_networks(self) -> int:
         return self._image_steps + self._extraction.n_steps
 
     @property
     def n_steps(self) -> int:
-        return self._feature_steps + self.config.n_steps
+        return self.steps_before_networks + self.config.n_steps
 
     def stage(self, state: DainrState) -> str:
         if state.feature_fit is not None:
@@ -250,7 +250,7 @@ class DainrMethod(Method):
                 self._extract_some(problem, state)
             return {}
 
-        own_step = state.step - self._feature_steps
+        own_step = state.step - self.steps_before_networks
 
         def fit_member(member: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
             field = state.fields[member]
@@ -273,13 +273,13 @@ class DainrMethod(Method):
 
     def _extract_some(self, problem: Problem, state: DainrState) -> None:
         assert state.images is not None and state.features is not None
-        left = self._feature_steps - state.step
+        left = self.steps_before_networks - state.step
         state.n_extracted = self._extraction.go_on(
             problem, state.images, state.residual, state.features, state.n_extracted, left
         )
         state.step += 1
         if state.n_extracted == state.n_frames:
-            state.images, state.residual, state.step = None, None, self._feature_steps
+            state.images, state.residual, state.step = None, None, self.steps_before_networks
 
     def _side_by_side(self, work: Callable[[int], T], n: int, device: torch.device) -> list[T]:
         """Call ``work`` for n members, on the CPU one thread each.

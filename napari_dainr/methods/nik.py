@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from napari_dainr.inr.coordinates import frame_coordinate, frame_indices
-from napari_dainr.inr.fitting import NetworkFit, late_decay, member_seed, side_by_side, sum_gradients
+from napari_dainr.inr.fitting import SEEDS, NetworkFit, late_decay, member_seed, side_by_side, sum_gradients
 from napari_dainr.inr.fourier import FourierFeatures, PeriodicMlp
 from napari_dainr.machine import sent
 from napari_dainr.methods.base import Method, Problem
@@ -149,7 +149,7 @@ class NikMethod(Method):
 
     def _batch(self, step: int, n: int) -> Tensor:
         """Which samples a step sees: drawn from seed and step alone, so that a resumed fit agrees."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % SEEDS)
         return torch.randint(n, (min(self.config.batch, n),), generator=generator)
 
     def _loss(self, state: NikState, coords: Tensor, samples: Tensor) -> Tensor:

@@ -72,6 +72,8 @@ class Refinement:
                     features[frame] = torch.lerp(images[frame], whole, TAKEN)
 
         run_parts(refine, at_once)
+        if end == len(images):
+            self._shown = None  # as large as both series
         return end
 
     def _loaded(self) -> DynRes:

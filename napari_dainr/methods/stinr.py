@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from napari_dainr.inr.fitting import SEEDS
 from napari_dainr.inr.hashfield import open_levels
 from napari_dainr.methods.config import StinrConfig
 from napari_dainr.methods.hashinr import HashinrMethod, HashState
@@ -39,7 +40,7 @@ class StinrMethod(HashinrMethod):
         some = self.config.frames_per_step
         if some is None or some >= n_frames:
             return list(range(n_frames))
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % SEEDS)
         # From −(some − 1) on and cut, so that the frames at both ends are seen as often as the others.
         first = int(torch.randint(1 - some, n_frames, (1,), generator=generator))
         first = min(max(first, 0), n_frames - some)

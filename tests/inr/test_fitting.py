@@ -83,6 +83,13 @@ def test_trials_that_overlap_end_in_any_order() -> None:
         set_threads(before)
 
 
+def test_any_seed_will_do() -> None:
+    for seed in (2**31, 2**32 - 1, 2**63, 2**80):
+        of_member = member_seed(seed, 1)
+        assert torch.Generator().manual_seed(of_member).initial_seed() == of_member
+        assert sorted(item_of_step(i, 5, seed=of_member) for i in range(5)) == [0, 1, 2, 3, 4]
+
+
 def test_every_item_once_per_pass_in_orders_that_differ() -> None:
     orders = [[item_of_step(p * 7 + i, 7, seed=3) for i in range(7)] for p in range(4)]
     assert all(sorted(order) == list(range(7)) for order in orders)

@@ -264,6 +264,21 @@ def test_an_error_in_a_part_reaches_the_caller() -> None:
         parallel.set_threads(0)
 
 
+def test_an_error_waits_for_the_other_parts() -> None:
+    ended: list[int] = []
+
+    def work(part: int) -> None:
+        if part == 0:
+            raise RuntimeError("part 0")
+        threading.Event().wait(0.2)
+        ended.append(part)
+
+    parallel.set_threads(4)
+    with pytest.raises(RuntimeError, match="part 0"):
+        parallel.run_parts(work, 4)
+    assert sorted(ended) == [1, 2, 3]
+
+
 def test_only_the_gradients_asked_for() -> None:
     spec = SPECS["2-D, dense and hashed"]
     coords, table = points(50, 2), table_for(spec)
